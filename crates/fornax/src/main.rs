@@ -1,0 +1,3 @@
+//! The Fornax binary.
+
+fn main() {}

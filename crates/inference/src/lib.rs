@@ -1,0 +1,4 @@
+//! Models of this machine: the engine contract, the serving loop, runner processes, model files and the store.
+
+pub mod engine;
+pub mod runner;
