@@ -1,8 +1,83 @@
-//! Wall-clock time behind a seam, so that expiry and ageing can be tested without waiting.
+//! Time through a seam: the system's clock in the product, one that only moves when told in tests.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A source of time, cheap to clone and to share between threads. All clones of one manual clock move together.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    source: Source,
+}
+
+#[derive(Debug, Clone, Default)]
+enum Source {
+    #[default]
+    System,
+    Manual(Arc<Manual>),
+}
+
+#[derive(Debug)]
+struct Manual {
+    start: Instant,
+    unix_start: Duration,
+    passed: Mutex<Duration>,
+}
+
+impl Clock {
+    /// The machine's own clocks.
+    pub fn system() -> Self {
+        Clock::default()
+    }
+
+    /// A clock that stands still until [`Clock::advance`], starting at `unix` since 1970.
+    pub fn manual(unix: Duration) -> Self {
+        Clock {
+            source: Source::Manual(Arc::new(Manual {
+                start: Instant::now(),
+                unix_start: unix,
+                passed: Mutex::new(Duration::ZERO),
+            })),
+        }
+    }
+
+    /// Monotonic time: never goes back, has no meaning outside this process.
+    pub fn now(&self) -> Instant {
+        match &self.source {
+            Source::System => Instant::now(),
+            Source::Manual(manual) => manual.start + manual.passed(),
+        }
+    }
+
+    /// Time since 1970-01-01 UTC. May jump when an administrator sets the clock; before 1970 it reads as zero.
+    pub fn unix(&self) -> Duration {
+        match &self.source {
+            Source::System => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or(Duration::ZERO),
+            Source::Manual(manual) => manual.unix_start + manual.passed(),
+        }
+    }
+
+    /// Moves a manual clock forward.
+    ///
+    /// # Panics
+    /// On the system's clock: only a test may move time, and only its own.
+    pub fn advance(&self, by: Duration) {
+        match &self.source {
+            Source::System => panic!("the system clock cannot be advanced"),
+            Source::Manual(manual) => {
+                *manual.passed.lock().unwrap_or_else(PoisonError::into_inner) += by;
+            }
+        }
+    }
+}
+
+impl Manual {
+    fn passed(&self) -> Duration {
+        *self.passed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Seconds since 1970-01-01 UTC.
 pub trait WallClock: Send + Sync {
@@ -42,5 +117,35 @@ impl ManualClock {
 impl WallClock for ManualClock {
     fn unix_seconds(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl WallClock for Clock {
+    fn unix_seconds(&self) -> i64 {
+        i64::try_from(self.unix().as_secs()).unwrap_or(i64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manual_clones_move_together_and_only_when_told() {
+        let clock = Clock::manual(Duration::from_secs(1_000));
+        let other = clock.clone();
+        let start = other.now();
+        assert_eq!(other.now(), start);
+        clock.advance(Duration::from_millis(2_500));
+        assert_eq!(other.now() - start, Duration::from_millis(2_500));
+        assert_eq!(other.unix_seconds(), 1_002);
+    }
+
+    #[test]
+    fn system_clock_is_monotonic_and_after_2020() {
+        let clock = Clock::system();
+        let before = clock.now();
+        assert!(clock.now() >= before);
+        assert!(clock.unix_seconds() > 1_577_836_800);
     }
 }

@@ -10,12 +10,28 @@ pub fn fill(buffer: &mut [u8]) -> Result<(), EntropyError> {
     })
 }
 
+/// A random number, uniform over all of `u64`.
+///
+/// # Errors
+/// As [`fill`].
+pub fn random_u64() -> Result<u64, EntropyError> {
+    let mut bytes = [0; 8];
+    fill(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
 /// The operating system gave no random bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("get random bytes from the operating system: {message}")]
 pub struct EntropyError {
     /// What the system said.
     pub message: String,
+}
+
+impl From<EntropyError> for std::io::Error {
+    fn from(error: EntropyError) -> Self {
+        std::io::Error::other(error)
+    }
 }
 
 #[cfg(test)]
