@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Every benchmark with its peer, in one go. Needs an otherwise idle machine for figures worth keeping.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+fornax=$1
+bench/serve/build_peer.sh
+for shape in smollm2 tiny; do
+  file=bench/work/$shape-q4_0.gguf
+  [ -f "$file" ] || models/make_random.sh "$shape" "$file" --type q4_0
+done
+python3 bench/serve/bench.py --fornax "$fornax" --peer bench/work/peer/bin/llama-server --model bench/work/smollm2-q4_0.gguf --name 135m-q4_0 --repeats 5
+python3 bench/serve/bench.py --fornax "$fornax" --peer bench/work/peer/bin/llama-server --model bench/work/tiny-q4_0.gguf --name 1.1b-q4_0 --tokens 32 --rounds 1 --repeats 3
+python3 bench/render.py

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Fuzzes one parser for a bounded time. With a nightly toolchain and cargo-fuzz: coverage-guided; without: the
+# mutational loop of the same target on stable.
+set -euo pipefail
+target=$1 seconds=$2
+cd "$(dirname "$0")/.."
+if rustup toolchain list 2>/dev/null | grep -q nightly && command -v cargo-fuzz >/dev/null 2>&1; then
+  cd fuzz && exec cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10
+fi
+exec cargo run --release --manifest-path fuzz/Cargo.toml --bin mutate -- "$target" "$seconds"
