@@ -1,13 +1,15 @@
 //! The house rules that only stay true when a test reads them: who may use whom, no file that nothing includes,
 //! nothing left open in product code.
-#![expect(missing_docs, reason = "a test crate has no readers of its documentation")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("repository root")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("repository root")
 }
 
 /// Rows `| \`crate\` | holds | may use |` of the table in ARCHITECTURE.md.
@@ -17,8 +19,16 @@ fn allowed_edges() -> BTreeMap<String, BTreeSet<String>> {
     for line in text.lines() {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [name, _, uses] = cells[..] else { continue };
-        let Some(name) = name.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) else { continue };
-        let uses = uses.split(',').map(|word| word.trim().trim_matches('`').to_owned()).filter(|word| word != "-");
+        let Some(name) = name
+            .strip_prefix('`')
+            .and_then(|rest| rest.strip_suffix('`'))
+        else {
+            continue;
+        };
+        let uses = uses
+            .split(',')
+            .map(|word| word.trim().trim_matches('`').to_owned())
+            .filter(|word| word != "-");
         table.insert(name.to_owned(), uses.collect());
     }
     table
@@ -31,12 +41,18 @@ fn crates_depend_only_on_what_the_table_allows() {
         .current_dir(root())
         .output()
         .expect("cargo metadata");
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("metadata is JSON");
     let packages = metadata["packages"].as_array().expect("packages");
-    let ours: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let ours: BTreeSet<&str> = packages
+        .iter()
+        .filter_map(|package| package["name"].as_str())
+        .collect();
     let allowed = allowed_edges();
     assert_eq!(
-        ours.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(),
+        ours.iter()
+            .map(|name| (*name).to_owned())
+            .collect::<BTreeSet<_>>(),
         allowed.keys().cloned().collect::<BTreeSet<_>>(),
         "the crates of the workspace and the rows of the table in ARCHITECTURE.md differ"
     );
@@ -77,26 +93,43 @@ fn product_files() -> Vec<PathBuf> {
 #[test]
 fn every_source_file_is_included_by_its_parent() {
     for path in product_files() {
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("file name").to_owned();
+        let stem = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .expect("file name")
+            .to_owned();
         if ["lib", "main", "build"].contains(&stem.as_str()) {
             continue;
         }
         let directory = path.parent().expect("parent");
         let (module, home) = if stem == "mod" {
-            let name = directory.file_name().and_then(|name| name.to_str()).expect("name").to_owned();
+            let name = directory
+                .file_name()
+                .and_then(|name| name.to_str())
+                .expect("name")
+                .to_owned();
             (name, directory.parent().expect("parent"))
         } else {
             (stem, directory)
         };
         let sibling = home.with_extension("rs");
-        let candidates = [home.join("mod.rs"), home.join("lib.rs"), home.join("main.rs"), sibling];
+        let candidates = [
+            home.join("mod.rs"),
+            home.join("lib.rs"),
+            home.join("main.rs"),
+            sibling,
+        ];
         let declaration = format!("mod {module}");
         let declared = candidates.iter().any(|candidate| {
             std::fs::read_to_string(candidate).is_ok_and(|text| {
                 text.lines().any(|line| {
                     let line = line.trim_start();
-                    let line = line.strip_prefix("pub ").or_else(|| line.strip_prefix("pub(crate) ")).unwrap_or(line);
-                    line.strip_prefix(&declaration).is_some_and(|rest| rest.starts_with([';', ' ', '{']))
+                    let line = line
+                        .strip_prefix("pub ")
+                        .or_else(|| line.strip_prefix("pub(crate) "))
+                        .unwrap_or(line);
+                    line.strip_prefix(&declaration)
+                        .is_some_and(|rest| rest.starts_with([';', ' ', '{']))
                 })
             })
         });
@@ -114,7 +147,12 @@ fn nothing_is_left_open_in_product_code() {
         let text = std::fs::read_to_string(&path).expect("readable file");
         for (number, line) in text.lines().enumerate() {
             for word in open {
-                assert!(!line.contains(word), "{}:{}: {word}", path.display(), number + 1);
+                assert!(
+                    !line.contains(word),
+                    "{}:{}: {word}",
+                    path.display(),
+                    number + 1
+                );
             }
         }
     }
@@ -124,11 +162,17 @@ fn nothing_is_left_open_in_product_code() {
 fn unsafe_code_lives_only_where_the_table_says() {
     for path in product_files() {
         let text = std::fs::read_to_string(&path).expect("readable file");
-        let at_home = path.components().any(|part| part.as_os_str() == "platform" || part.as_os_str() == "engines");
+        let at_home = path
+            .components()
+            .any(|part| part.as_os_str() == "platform" || part.as_os_str() == "engines");
         let uses = text.lines().any(|line| {
             let code = line.split("//").next().unwrap_or("");
             code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl")
         });
-        assert!(at_home || !uses, "{} uses unsafe outside platform and inference::engines", path.display());
+        assert!(
+            at_home || !uses,
+            "{} uses unsafe outside platform and inference::engines",
+            path.display()
+        );
     }
 }
