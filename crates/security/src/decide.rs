@@ -1,0 +1,215 @@
+//! The one place that says who may do what. Pure: no clock, no store, no protocol.
+
+use crate::identity::{Identity, Scope};
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Ask whether the server lives and is ready.
+    ReadHealth,
+    /// Read the metrics.
+    ReadMetrics,
+    /// See which models there are.
+    ListModels,
+    /// Generate text.
+    Generate,
+    /// Turn texts into vectors.
+    Embed,
+    /// Order texts by relevance.
+    Rerank,
+    /// Turn text into tokens and back.
+    Tokenize,
+    /// See runners, their memory and their state.
+    ReadRunners,
+    /// Fetch a model into the store.
+    PullModel,
+    /// Load a model or keep it loaded.
+    LoadModel,
+    /// End a model's runner.
+    UnloadModel,
+    /// Give a stored model another name.
+    CopyModel,
+    /// Delete a model from the store.
+    DeleteModel,
+    /// See keys (never their secrets).
+    ListKeys,
+    /// Make a key.
+    CreateKey,
+    /// End a key.
+    RevokeKey,
+    /// Read the server's configuration.
+    ReadConfiguration,
+}
+
+impl Action {
+    /// Every action, for tests and tables that must be complete.
+    pub const ALL: [Action; 17] = [
+        Action::ReadHealth,
+        Action::ReadMetrics,
+        Action::ListModels,
+        Action::Generate,
+        Action::Embed,
+        Action::Rerank,
+        Action::Tokenize,
+        Action::ReadRunners,
+        Action::PullModel,
+        Action::LoadModel,
+        Action::UnloadModel,
+        Action::CopyModel,
+        Action::DeleteModel,
+        Action::ListKeys,
+        Action::CreateKey,
+        Action::RevokeKey,
+        Action::ReadConfiguration,
+    ];
+
+    /// Scopes of which one is enough, the one to name in a refusal first; `admin` is always enough. `None`: open to
+    /// everybody.
+    fn scopes(self) -> Option<&'static [Scope]> {
+        match self {
+            Action::ReadHealth => None,
+            Action::ReadMetrics => Some(&[Scope::Metrics]),
+            // Whoever manages models must be able to see them.
+            Action::ListModels => Some(&[Scope::Inference, Scope::Models]),
+            Action::Generate | Action::Embed | Action::Rerank | Action::Tokenize => {
+                Some(&[Scope::Inference])
+            }
+            Action::ReadRunners
+            | Action::PullModel
+            | Action::LoadModel
+            | Action::UnloadModel
+            | Action::CopyModel
+            | Action::DeleteModel => Some(&[Scope::Models]),
+            Action::ListKeys
+            | Action::CreateKey
+            | Action::RevokeKey
+            | Action::ReadConfiguration => Some(&[Scope::Admin]),
+        }
+    }
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Go on.
+    Allow,
+    /// Nobody is known: present a key.
+    Unauthenticated,
+    /// Known, but the key lacks this scope.
+    Forbidden {
+        /// The narrowest scope that would do.
+        needed: Scope,
+    },
+}
+
+/// Whether `identity` may do `action`.
+pub fn decide(identity: Option<&Identity>, action: Action) -> Decision {
+    let Some(enough) = action.scopes() else {
+        return Decision::Allow;
+    };
+    let Some(identity) = identity else {
+        return Decision::Unauthenticated;
+    };
+    let has = |scope: &Scope| identity.scopes.contains(*scope);
+    if has(&Scope::Admin) || enough.iter().any(has) {
+        Decision::Allow
+    } else {
+        Decision::Forbidden {
+            needed: enough.first().copied().unwrap_or(Scope::Admin),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{Scopes, TenantId};
+
+    fn with(scopes: Scopes) -> Identity {
+        Identity {
+            key_id: "k".into(),
+            key_name: "n".into(),
+            tenant: TenantId::default(),
+            scopes,
+        }
+    }
+
+    #[test]
+    fn nobody_may_do_anything_but_ask_for_health() {
+        for action in Action::ALL {
+            let expected = if action == Action::ReadHealth {
+                Decision::Allow
+            } else {
+                Decision::Unauthenticated
+            };
+            assert_eq!(decide(None, action), expected, "{action:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_scopes_may_do_nothing() {
+        for action in Action::ALL
+            .into_iter()
+            .filter(|action| *action != Action::ReadHealth)
+        {
+            assert!(
+                matches!(
+                    decide(Some(&with(Scopes::NONE)), action),
+                    Decision::Forbidden { .. }
+                ),
+                "{action:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_administrator_may_do_everything() {
+        for action in Action::ALL {
+            assert_eq!(
+                decide(Some(&with(Scope::Admin.into())), action),
+                Decision::Allow,
+                "{action:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_scope_opens_its_own_actions_only() {
+        let allowed = |scope: Scope| -> Vec<Action> {
+            let identity = with(scope.into());
+            Action::ALL
+                .into_iter()
+                .filter(|action| decide(Some(&identity), *action) == Decision::Allow)
+                .collect()
+        };
+        use Action::*;
+        assert_eq!(
+            allowed(Scope::Inference),
+            [ReadHealth, ListModels, Generate, Embed, Rerank, Tokenize]
+        );
+        assert_eq!(allowed(Scope::Metrics), [ReadHealth, ReadMetrics]);
+        assert_eq!(
+            allowed(Scope::Models),
+            [
+                ReadHealth,
+                ListModels,
+                ReadRunners,
+                PullModel,
+                LoadModel,
+                UnloadModel,
+                CopyModel,
+                DeleteModel
+            ]
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_the_scope() {
+        assert_eq!(
+            decide(Some(&with(Scope::Metrics.into())), Action::ListModels),
+            Decision::Forbidden {
+                needed: Scope::Inference
+            }
+        );
+    }
+}
