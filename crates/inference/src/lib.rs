@@ -1,4 +1,5 @@
 //! Models of this machine: the engine contract, the serving loop, runner processes, model files and the store.
 
 pub mod engine;
+pub mod files;
 pub mod runner;

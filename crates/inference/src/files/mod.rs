@@ -1,0 +1,8 @@
+//! Model files: our own safe readers of GGUF and safetensors headers. Every model is read here, in bounded time and
+//! memory, before native code sees it.
+
+pub mod error;
+pub mod gguf;
+pub mod safetensors;
+
+pub use error::{FileError, FileErrorKind};
