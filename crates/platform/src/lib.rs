@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cpu;
 pub mod entropy;
 pub mod files;
+pub mod mapping;
 pub mod memory;
 pub mod process;
 pub mod secret;
