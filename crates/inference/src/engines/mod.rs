@@ -1,0 +1,4 @@
+//! The model libraries, one module each, behind [`crate::engine::Engine`].
+
+#[cfg(feature = "llama")]
+pub mod llama;
