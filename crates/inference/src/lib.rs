@@ -5,3 +5,4 @@ pub mod engines;
 pub mod files;
 pub mod runner;
 pub mod serving;
+pub mod templates;
