@@ -6,3 +6,4 @@ pub mod files;
 pub mod runner;
 pub mod serving;
 pub mod templates;
+pub mod store;

@@ -113,3 +113,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.write_all(bytes)?;
     file.commit()
 }
+
+/// Gives the finished file `from` the name `to` on the same file system (replacing what was there): its bytes are
+/// synced first, and the rename after.
+///
+/// # Errors
+/// As the operating system says; before the rename nothing has changed.
+pub fn rename_durable(from: &Path, to: &Path) -> io::Result<()> {
+    File::open(from)?.sync_all()?;
+    fs::rename(from, to)?;
+    sync_directory(parent_of(to))
+}

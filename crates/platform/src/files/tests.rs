@@ -129,3 +129,22 @@ fn sha256_matches_published_vectors() {
     );
     assert_eq!(last, 1_000_000);
 }
+
+#[test]
+fn a_finished_file_gets_its_name() {
+    let scratch = Scratch::new();
+    let (from, to) = (scratch.0.join("partial"), scratch.0.join("whole"));
+    write_atomic(&from, b"bytes", MODE_SHARED).expect("write");
+    rename_durable(&from, &to).expect("rename");
+    assert_eq!(scratch.names(), ["whole"]);
+    rename_durable(&from, &to).expect_err("nothing to rename");
+    assert_eq!(fs::read(&to).expect("read"), b"bytes");
+}
+
+#[test]
+#[cfg(unix)]
+fn free_space_is_known_where_a_file_can_be_written() {
+    let scratch = Scratch::new();
+    assert!(free_bytes(&scratch.0).expect("known") > 0);
+    assert_eq!(free_bytes(&scratch.0.join("absent")), None);
+}
