@@ -1,0 +1,168 @@
+//! What the supervisor is told: which model, how to load it, and within which limits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::protocol::LoadRequest;
+
+/// A model to run, as much of it as a supervisor needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelSource {
+    /// The name clients use; unique among loaded models.
+    pub name: String,
+    /// Digest of the file: another digest under the same name is another model.
+    pub digest: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub size_bytes: u64,
+}
+
+/// How to load a model. The default of every field means "choose from the model and the machine".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Tokens one sequence may reach; 0: the model's own, bounded by `cache_tokens`.
+    pub context_tokens: u32,
+    /// Tokens of the whole cache, shared by all sequences; 0: chosen.
+    pub cache_tokens: u32,
+    /// Sequences generated at once; 0: chosen.
+    pub sequences_max: u32,
+    /// Most tokens in one engine step; 0: chosen.
+    pub batch_tokens_max: u32,
+    /// Threads of the engine; 0: chosen.
+    pub threads: u32,
+    /// Layers on the GPU; -1: all that fit.
+    pub gpu_layers: i32,
+    /// Target time of one step while streams run, in milliseconds; 0: chosen.
+    pub step_budget_ms: u32,
+    /// "", "mean", "cls", "last" or "rank"; empty: the model's own.
+    pub pooling: String,
+    /// "auto", "on" or "off"; empty: auto.
+    pub flash_attention: String,
+    /// "f16" or "q8_0"; empty: f16.
+    pub cache_type: String,
+    /// Waiting requests inside the runner; 0: chosen.
+    pub queue_max: u32,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions {
+            context_tokens: 0,
+            cache_tokens: 0,
+            sequences_max: 0,
+            batch_tokens_max: 0,
+            threads: 0,
+            gpu_layers: -1,
+            step_budget_ms: 0,
+            pooling: String::new(),
+            flash_attention: String::new(),
+            cache_type: String::new(),
+            queue_max: 0,
+        }
+    }
+}
+
+impl LoadOptions {
+    /// The request that loads `model` so.
+    pub fn to_request(&self, model: &ModelSource) -> LoadRequest {
+        LoadRequest {
+            model_path: model.path.to_string_lossy().into_owned(),
+            context_tokens: self.context_tokens,
+            cache_tokens: self.cache_tokens,
+            sequences_max: self.sequences_max,
+            batch_tokens_max: self.batch_tokens_max,
+            threads: self.threads,
+            gpu_layers: self.gpu_layers,
+            step_budget_ms: self.step_budget_ms,
+            pooling: self.pooling.clone(),
+            flash_attention: self.flash_attention.clone(),
+            cache_type: self.cache_type.clone(),
+            queue_max: self.queue_max,
+        }
+    }
+}
+
+/// How threads of the engine wait for each other (`OMP_WAIT_POLICY` of the child).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OpenMpWait {
+    /// Passive when the engine has a thread for every processor, otherwise the library's default. Spinning threads that
+    /// share their cores with anything else cost a multiple of what they save.
+    #[default]
+    Auto,
+    /// Sleep.
+    Passive,
+    /// Spin.
+    Active,
+}
+
+/// When a model that failed is tried again.
+///
+/// The first crash after a stable life costs nothing: the next request starts a fresh runner. From then on, and from the
+/// first failed load, attempt `n` waits `first * 2^(n-1)`, at most `longest`, give or take a fifth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestartPolicy {
+    /// The first wait.
+    pub first: Duration,
+    /// The longest wait.
+    pub longest: Duration,
+    /// A runner that lived this long is forgiven its earlier failures.
+    pub stable_after: Duration,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        RestartPolicy {
+            first: Duration::from_millis(500),
+            longest: Duration::from_secs(60),
+            stable_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a supervisor works with.
+#[derive(Debug, Clone)]
+pub struct SupervisorOptions {
+    /// The program started as `<executable> runner --model … --socket … --name …`.
+    pub executable: PathBuf,
+    /// Directory for sockets and process numbers; created, for this user only. One supervisor per directory.
+    pub run_dir: PathBuf,
+    /// Memory all runners together may use, by estimate before and measurement after loading.
+    pub memory_budget_bytes: u64,
+    /// From starting a child to a ready model.
+    pub load_timeout: Duration,
+    /// How long an unused model stays; `None`: until its memory is needed. Zero: not at all.
+    pub default_keep_alive: Option<Duration>,
+    /// Address space of each child; mapped model files count, so leave it `None` or far above the largest file.
+    pub address_space_max_bytes: Option<u64>,
+    /// Added to our own niceness for each child.
+    pub niceness: i32,
+    /// When failed models are tried again.
+    pub restart: RestartPolicy,
+    /// Time a runner has to finish what runs when it is unloaded or the supervisor shuts down model by model.
+    pub drain_timeout: Duration,
+    /// Waiting policy of engine threads.
+    pub open_mp_wait: OpenMpWait,
+    /// Further environment of each child, over what is inherited.
+    pub environment: Vec<(String, String)>,
+}
+
+impl SupervisorOptions {
+    /// Options for children of `executable` with their sockets in `run_dir`: memory up to `memory_budget_bytes`, five
+    /// minutes to load, models leave after five unused minutes.
+    pub fn new(executable: PathBuf, run_dir: PathBuf, memory_budget_bytes: u64) -> Self {
+        SupervisorOptions {
+            executable,
+            run_dir,
+            memory_budget_bytes,
+            load_timeout: Duration::from_secs(300),
+            default_keep_alive: Some(Duration::from_secs(300)),
+            address_space_max_bytes: None,
+            niceness: 0,
+            restart: RestartPolicy::default(),
+            drain_timeout: Duration::from_secs(30),
+            open_mp_wait: OpenMpWait::Auto,
+            environment: Vec::new(),
+        }
+    }
+}
