@@ -1,1 +1,19 @@
-//! surfaces
+//! The wire protocols: each translates to and from `service` and knows nothing else. One table lists every route with the
+//! scope it needs, the router is built from that table, and one middleware stack stands before all of it.
+//!
+//! Deliberately absent: any capability of its own, any knowledge of models, keys or files, and any listening socket.
+
+mod admin;
+mod body;
+mod duration;
+mod failure;
+mod health;
+mod identifiers;
+mod middleware;
+mod openai;
+mod options;
+mod state;
+mod table;
+
+pub use options::{SurfaceOptions, TraceContext};
+pub use table::{Access, RouteFact, router, routes};

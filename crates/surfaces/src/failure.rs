@@ -1,0 +1,253 @@
+//! The one table from error kinds to HTTP statuses and to each protocol's error body. Handlers and middleware return a
+//! [`Failure`]; nobody else in this crate chooses a status for an error.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use service::{Error, ErrorKind};
+
+/// Whose wire shapes a path speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Surface {
+    /// `/v1/…`: OpenAI's.
+    OpenAi,
+    /// Everything else: our own.
+    Native,
+}
+
+impl Surface {
+    /// The surface that owns `path`, whether or not a route exists there.
+    pub fn of(path: &str) -> Self {
+        if path == "/v1" || path.starts_with("/v1/") {
+            Surface::OpenAi
+        } else {
+            Surface::Native
+        }
+    }
+
+    /// Metric label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Surface::OpenAi => "openai",
+            Surface::Native => "native",
+        }
+    }
+}
+
+/// What an error kind means on the wire.
+struct Row {
+    status: u16,
+    /// OpenAI's `error.type`.
+    openai_type: &'static str,
+    /// OpenAI's `error.code`, unless the error carries a finer one.
+    openai_code: Option<&'static str>,
+    /// Sent as `x-should-retry`, which the SDKs obey before their own rules.
+    retry: bool,
+}
+
+const fn row(
+    status: u16,
+    openai_type: &'static str,
+    openai_code: Option<&'static str>,
+    retry: bool,
+) -> Row {
+    Row {
+        status,
+        openai_type,
+        openai_code,
+        retry,
+    }
+}
+
+/// The table.
+fn row_of(kind: ErrorKind) -> Row {
+    const REQUEST: &str = "invalid_request_error";
+    const SERVER: &str = "server_error";
+    match kind {
+        ErrorKind::InvalidRequest => row(400, REQUEST, None, false),
+        ErrorKind::ContextExceeded => row(400, REQUEST, Some("context_length_exceeded"), false),
+        ErrorKind::TooLarge => row(413, REQUEST, Some("request_too_large"), false),
+        ErrorKind::Unauthenticated => row(401, REQUEST, Some("invalid_api_key"), false),
+        ErrorKind::Forbidden => row(
+            403,
+            "permission_error",
+            Some("insufficient_permissions"),
+            false,
+        ),
+        ErrorKind::NotFound => row(404, REQUEST, Some("not_found"), false),
+        ErrorKind::Conflict => row(409, REQUEST, Some("conflict"), false),
+        ErrorKind::Overloaded => row(429, "rate_limit_error", Some("rate_limit_exceeded"), true),
+        ErrorKind::Unavailable => row(503, SERVER, Some("unavailable"), true),
+        ErrorKind::DeadlineExceeded => row(504, SERVER, Some("deadline_exceeded"), false),
+        // Nobody reads this one: the caller is gone. The number is nginx's, for the access log.
+        ErrorKind::Cancelled => row(499, REQUEST, Some("cancelled"), false),
+        ErrorKind::NotSupported => row(501, REQUEST, Some("not_supported"), false),
+        ErrorKind::ModelFailed => row(500, SERVER, Some("model_failed"), true),
+        ErrorKind::Internal => row(500, SERVER, Some("internal_error"), false),
+        ErrorKind::DataLoss => row(500, SERVER, Some("data_loss"), false),
+    }
+}
+
+/// Wait that is suggested for a retryable error which names none.
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
+
+/// An error on its way to a client of one surface. Boxed, so that `Result`s of handlers stay small.
+#[derive(Debug)]
+pub struct Failure {
+    error: Box<Error>,
+    surface: Surface,
+    status: Option<StatusCode>,
+}
+
+impl Failure {
+    /// `error` in the words of `surface`.
+    pub fn new(surface: Surface, error: Error) -> Self {
+        Failure {
+            error: Box::new(error),
+            surface,
+            status: None,
+        }
+    }
+
+    /// The failure of a path that exists with another method: HTTP has a status of its own for it.
+    pub fn method_not_allowed(surface: Surface, method: &http::Method) -> Self {
+        let error = Error::new(
+            ErrorKind::NotFound,
+            format!("this path does not take {method}"),
+        )
+        .with_code("method_not_allowed");
+        Failure {
+            status: Some(StatusCode::METHOD_NOT_ALLOWED),
+            ..Failure::new(surface, error)
+        }
+    }
+
+    /// The failure of a body that did not arrive in time: the client's slowness, not the model's.
+    pub fn body_timeout(surface: Surface) -> Self {
+        let error = Error::new(
+            ErrorKind::DeadlineExceeded,
+            "the request body did not arrive in time",
+        )
+        .with_code("request_timeout");
+        Failure {
+            status: Some(StatusCode::REQUEST_TIMEOUT),
+            ..Failure::new(surface, error)
+        }
+    }
+
+    /// The status this failure answers with.
+    pub fn status(&self) -> StatusCode {
+        self.status.unwrap_or_else(|| {
+            StatusCode::from_u16(row_of(self.error.kind).status)
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        })
+    }
+}
+
+/// The kind of the error that a response carries, for middleware that counts it once.
+#[derive(Debug, Clone, Copy)]
+pub struct FailureKind(pub ErrorKind);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let row = row_of(self.error.kind);
+        let status = self.status();
+        let body = body(self.surface, &self.error);
+        let mut response = (status, axum::Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            HeaderName::from_static("x-should-retry"),
+            HeaderValue::from_static(if row.retry { "true" } else { "false" }),
+        );
+        if row.retry {
+            let wait = self.error.retry_after.unwrap_or(RETRY_AFTER_DEFAULT);
+            // Whole seconds rounded up: a client that reads only this header must not come too early.
+            let seconds = wait.as_millis().div_ceil(1000).max(1);
+            headers.insert(header::RETRY_AFTER, number(seconds));
+            headers.insert(
+                HeaderName::from_static("retry-after-ms"),
+                number(wait.as_millis()),
+            );
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"fornax\""),
+            );
+        }
+        response
+            .extensions_mut()
+            .insert(FailureKind(self.error.kind));
+        response
+    }
+}
+
+/// A header value of decimal digits.
+fn number(value: u128) -> HeaderValue {
+    HeaderValue::from_str(&value.to_string()).unwrap_or_else(|_| HeaderValue::from_static("1"))
+}
+
+/// The error body of `surface`; also what a stream sends when it fails in the middle.
+pub fn body(surface: Surface, error: &Error) -> Value {
+    match surface {
+        Surface::OpenAi => {
+            let row = row_of(error.kind);
+            json!({"error": {
+                "message": error.message,
+                "type": row.openai_type,
+                "param": error.field,
+                "code": error.code.or(row.openai_code),
+            }})
+        }
+        Surface::Native => json!({"error": {
+            "kind": error.kind.name(),
+            "message": error.message,
+            "field": error.field,
+            "code": error.code,
+        }}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_status_of_its_class_and_a_body_in_both_shapes() {
+        for kind in ErrorKind::ALL {
+            let error = Error::new(kind, "said").at("field");
+            let status = Failure::new(Surface::OpenAi, error.clone()).status();
+            assert!(
+                status.is_client_error() || status.is_server_error(),
+                "{kind:?} {status}"
+            );
+            let openai = body(Surface::OpenAi, &error);
+            assert_eq!(openai["error"]["message"], "said");
+            assert_eq!(openai["error"]["param"], "field");
+            assert!(openai["error"]["type"].is_string());
+            assert_eq!(body(Surface::Native, &error)["error"]["kind"], kind.name());
+        }
+    }
+
+    #[test]
+    fn a_retryable_error_says_when_in_the_three_headers_that_clients_read() {
+        let error =
+            Error::new(ErrorKind::Overloaded, "full").retry_after(Duration::from_millis(1500));
+        let response = Failure::new(Surface::OpenAi, error).into_response();
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()["retry-after"], "2");
+        assert_eq!(response.headers()["retry-after-ms"], "1500");
+        assert_eq!(response.headers()["x-should-retry"], "true");
+    }
+
+    #[test]
+    fn a_permanent_error_tells_the_sdk_not_to_retry() {
+        let response = Failure::new(Surface::OpenAi, Error::new(ErrorKind::NotSupported, "no"))
+            .into_response();
+        assert_eq!(response.status(), 501);
+        assert_eq!(response.headers()["x-should-retry"], "false");
+        assert!(!response.headers().contains_key("retry-after"));
+    }
+}

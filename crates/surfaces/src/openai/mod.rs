@@ -1,0 +1,20 @@
+//! The OpenAI API: models, chat completions, completions and embeddings, as the stock clients speak it.
+//!
+//! `types` and `replies` are the wire shapes; `fields`, `settings`, `prompts` and `convert` read requests; `chat_reply`,
+//! `completion_reply`, `reply` and `stream` write answers; `routes` are the handlers.
+
+mod chat_reply;
+mod completion_reply;
+mod convert;
+mod fields;
+mod prompts;
+mod replies;
+mod reply;
+mod routes;
+mod settings;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use routes::{chat, complete, embed, get_model, is_known_elsewhere, list_models, stored};

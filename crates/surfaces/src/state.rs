@@ -1,0 +1,21 @@
+//! What every handler and middleware shares.
+
+use std::sync::Arc;
+
+use service::Service;
+use tokio::sync::Semaphore;
+
+use crate::options::SurfaceOptions;
+
+/// Shared by all requests; built once per router.
+pub struct Shared {
+    /// The use cases.
+    pub service: Arc<Service>,
+    /// Settings and hooks.
+    pub options: SurfaceOptions,
+    /// One permit per request being answered.
+    pub capacity: Arc<Semaphore>,
+}
+
+/// Handle that axum clones per request.
+pub type App = Arc<Shared>;

@@ -1,0 +1,149 @@
+//! Every route there is, with the scope it needs. The router is built from this table and from nothing else, and the
+//! authorisation middleware reads the same table, so a route cannot exist without a rule.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::MatchedPath;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::{Method, Uri};
+use service::{Action, Error, ErrorKind, Service};
+use tokio::sync::Semaphore;
+
+use crate::failure::{Failure, Surface};
+use crate::options::SurfaceOptions;
+use crate::state::{App, Shared};
+use crate::{admin, health, middleware, openai};
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without a key. Only what a load balancer asks.
+    Public,
+    /// A key that may do this.
+    Action(Action),
+}
+
+/// One method of one path.
+pub struct RouteFact {
+    /// HTTP method.
+    pub method: Method,
+    /// Path pattern in axum's notation.
+    pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
+    handler: fn() -> MethodRouter<App>,
+}
+
+macro_rules! route {
+    ($method:ident $path:literal, $action:ident, $handler:path) => {
+        RouteFact {
+            method: Method::$method,
+            path: $path,
+            access: access!($action),
+            handler: || on(MethodFilter::$method, $handler),
+        }
+    };
+}
+
+macro_rules! access {
+    (Public) => {
+        Access::Public
+    };
+    ($action:ident) => {
+        Access::Action(Action::$action)
+    };
+}
+
+static TABLE: &[RouteFact] = &[
+    route!(GET "/livez", Public, health::live),
+    route!(GET "/healthz", Public, health::live),
+    route!(GET "/readyz", Public, health::ready),
+    route!(GET "/metrics", ReadMetrics, health::metrics),
+    // OpenAI
+    route!(GET "/v1/models", ListModels, openai::list_models),
+    route!(GET "/v1/models/{*id}", ListModels, openai::get_model),
+    route!(POST "/v1/chat/completions", Generate, openai::chat),
+    route!(GET "/v1/chat/completions/{id}", Generate, openai::stored),
+    route!(POST "/v1/chat/completions/{id}", Generate, openai::stored),
+    route!(DELETE "/v1/chat/completions/{id}", Generate, openai::stored),
+    route!(GET "/v1/chat/completions/{id}/messages", Generate, openai::stored),
+    route!(POST "/v1/completions", Generate, openai::complete),
+    route!(POST "/v1/embeddings", Embed, openai::embed),
+    // our own
+    route!(GET "/fornax/v1/version", ListModels, admin::version),
+    route!(GET "/fornax/v1/runners", ReadRunners, admin::runners),
+    route!(GET "/fornax/v1/models", ListModels, admin::models),
+    route!(GET "/fornax/v1/models/{*name}", ListModels, admin::model),
+    route!(DELETE "/fornax/v1/models/{*name}", DeleteModel, admin::remove),
+    route!(POST "/fornax/v1/models/load", LoadModel, admin::load),
+    route!(POST "/fornax/v1/models/unload", UnloadModel, admin::unload),
+    route!(POST "/fornax/v1/models/pull", PullModel, admin::pull),
+    route!(POST "/fornax/v1/models/copy", CopyModel, admin::copy),
+    route!(GET "/fornax/v1/keys", ListKeys, admin::list_keys),
+    route!(POST "/fornax/v1/keys", CreateKey, admin::create_key),
+    route!(DELETE "/fornax/v1/keys/{id}", RevokeKey, admin::revoke_key),
+];
+
+/// Every route, for tests and documentation.
+pub fn routes() -> &'static [RouteFact] {
+    TABLE
+}
+
+/// The rule for `method` on the matched pattern `path`. `HEAD` is answered by `GET`'s handler and follows its rule.
+pub(crate) fn rule(method: &Method, path: &str) -> Option<&'static RouteFact> {
+    let method = if *method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
+    TABLE
+        .iter()
+        .find(|route| route.path == path && route.method == *method)
+}
+
+/// The pattern as the table holds it, for metric labels that must not depend on the caller.
+pub(crate) fn pattern(matched: Option<&MatchedPath>) -> &'static str {
+    matched
+        .and_then(|matched| TABLE.iter().find(|route| route.path == matched.as_str()))
+        .map_or("none", |route| route.path)
+}
+
+/// The whole HTTP side over `service`.
+pub fn router(service: Arc<Service>, options: SurfaceOptions) -> Router {
+    let capacity = Arc::new(Semaphore::new(
+        options.requests_max.min(Semaphore::MAX_PERMITS),
+    ));
+    let app: App = Arc::new(Shared {
+        service,
+        options,
+        capacity,
+    });
+    let mut router = Router::new();
+    for route in TABLE {
+        router = router.route(route.path, (route.handler)());
+    }
+    let router = router
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(nowhere);
+    middleware::stack(router, &app).with_state(app)
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    Failure::method_not_allowed(Surface::of(uri.path()), &method).into_response()
+}
+
+async fn nowhere(method: Method, uri: Uri) -> Response {
+    let path = uri.path();
+    let surface = Surface::of(path);
+    let error = match surface {
+        Surface::OpenAi if openai::is_known_elsewhere(path) => Error::new(
+            ErrorKind::NotSupported,
+            format!("{path} is part of the OpenAI API that this server does not support"),
+        ),
+        _ => Error::new(ErrorKind::NotFound, format!("there is no {method} {path}"))
+            .with_code("unknown_url"),
+    };
+    Failure::new(surface, error).into_response()
+}
