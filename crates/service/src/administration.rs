@@ -53,6 +53,8 @@ pub struct ModelSummary {
     pub context_length: u32,
     /// Width of its hidden state, and of its vectors when it embeds.
     pub embedding_length: u32,
+    /// How token states become one vector, when the file says so.
+    pub pooling: Option<String>,
     /// It carries a chat template.
     pub has_chat_template: bool,
     /// Licence, when the file says so.

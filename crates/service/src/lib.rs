@@ -1,12 +1,24 @@
 //! What Fornax can do, as plain async functions on plain types; the only API boundary (see ARCHITECTURE.md).
 
 mod administration;
+mod catalog;
+mod chat;
+mod embedding;
 mod error;
+mod failures;
+mod generation;
+mod identifiers;
+mod inference_calls;
+mod limits;
+mod prepare;
+mod runtime;
 mod service;
+mod signals;
 mod types;
 
 pub use administration::*;
 pub use error::{Error, ErrorKind, Result};
+pub use limits::RequestLimits;
 pub use security::{
     Action, CreatedKey, Identity, KeyRecord, KeyStatus, NewKey, Scope, Scopes, TenantId,
 };

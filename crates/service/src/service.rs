@@ -1,48 +1,74 @@
-//! The use cases.
+//! The service: its parts, and the use cases of models and keys. Generation and embedding are in [`crate::inference_calls`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use security::{
-    Action, AuthenticationError, CreatedKey, Decision, Identity, KeyRecord, KeyStore,
-    KeyStoreError, NewKey, decide,
-};
+use inference::runner::LoadOptions;
+use inference::store::ModelStore;
+use platform::Clock;
+use security::{Action, CreatedKey, Decision, Identity, KeyRecord, KeyStore, NewKey, decide};
+use tokio::sync::watch;
 
 use crate::administration::{ModelSummary, Pull, PullRequest, Readiness, ResidentModel};
+use crate::catalog::{Catalog, summary};
 use crate::error::{Error, ErrorKind, Result};
-use crate::types::{ChatRequest, CompletionRequest, EmbedRequest, Embeddings, Generation};
+use crate::failures;
+use crate::generation::InFlight;
+use crate::limits::RequestLimits;
+use crate::prepare;
+use crate::runtime::ModelRuntime;
 
 /// What a service is made of.
 pub struct ServiceOptions {
+    /// The models on disk.
+    pub store: ModelStore,
     /// The keys.
     pub keys: Arc<KeyStore>,
+    /// Time.
+    pub clock: Clock,
+    /// Bounds of requests.
+    pub limits: RequestLimits,
+    /// How models are loaded when their own settings say nothing.
+    pub load: LoadOptions,
 }
 
 /// Everything Fornax can do. Every method checks what its caller may do, whatever the surface did before.
 pub struct Service {
+    pub(crate) catalog: Catalog,
+    pub(crate) runtime: Arc<dyn ModelRuntime>,
     keys: Arc<KeyStore>,
+    pub(crate) clock: Clock,
+    pub(crate) limits: RequestLimits,
+    pub(crate) load: LoadOptions,
     draining: AtomicBool,
+    in_flight: watch::Sender<usize>,
 }
 
 impl Service {
-    /// A service over these parts.
-    pub fn new(options: ServiceOptions) -> Self {
+    /// A service whose models run in `runtime`.
+    pub(crate) fn assemble(options: ServiceOptions, runtime: Arc<dyn ModelRuntime>) -> Self {
         Service {
+            catalog: Catalog::new(options.store),
+            runtime,
             keys: options.keys,
+            clock: options.clock,
+            limits: options.limits,
+            load: options.load,
             draining: AtomicBool::new(false),
+            in_flight: watch::Sender::new(0),
         }
     }
 
     /// Who presents this key.
     ///
     /// # Errors
-    /// `Unauthenticated` (code `invalid_api_key`).
+    /// `Unauthenticated` (code `invalid_api_key`); `Internal` when the keys cannot be read.
     pub async fn authenticate(&self, presented: &str) -> Result<Identity> {
         self.keys
             .authenticate(presented)
             .await
-            .map_err(authentication_error)
+            .map_err(failures::from_authentication)
     }
 
     /// Whether `identity` may do `action`; surfaces ask before they read a body.
@@ -63,10 +89,24 @@ impl Service {
         }
     }
 
-    /// The models that may be used, by name.
+    /// Lets new work in, unless the server is finishing.
+    pub(crate) fn enter(&self) -> Result<InFlight> {
+        let guard = InFlight::enter(&self.in_flight);
+        // Checked after counting: a drain that begins in between waits for this one.
+        if self.is_draining() {
+            return Err(failures::draining());
+        }
+        Ok(guard)
+    }
+
+    /// The models of the store, by name.
+    ///
+    /// # Errors
+    /// `Forbidden`; `Internal` when the store cannot be read.
     pub async fn models(&self, identity: &Identity) -> Result<Vec<ModelSummary>> {
         self.authorize(Some(identity), Action::ListModels)?;
-        Err(unbuilt())
+        let manifests = self.catalog.blocking(|store| store.list()).await?;
+        Ok(manifests.into_iter().map(summary).collect())
     }
 
     /// One model.
@@ -75,44 +115,27 @@ impl Service {
     /// `NotFound` (code `model_not_found`), suggesting the nearest name.
     pub async fn model(&self, identity: &Identity, name: &str) -> Result<ModelSummary> {
         self.authorize(Some(identity), Action::ListModels)?;
-        Err(unbuilt().at(name))
-    }
-
-    /// Answers a chat turn.
-    pub async fn chat(&self, identity: &Identity, request: ChatRequest) -> Result<Generation> {
-        self.authorize(Some(identity), Action::Generate)?;
-        Err(unbuilt().at(request.model))
-    }
-
-    /// Continues a prompt.
-    pub async fn complete(
-        &self,
-        identity: &Identity,
-        request: CompletionRequest,
-    ) -> Result<Generation> {
-        self.authorize(Some(identity), Action::Generate)?;
-        Err(unbuilt().at(request.model))
-    }
-
-    /// Turns texts into vectors.
-    pub async fn embed(&self, identity: &Identity, request: EmbedRequest) -> Result<Embeddings> {
-        self.authorize(Some(identity), Action::Embed)?;
-        Err(unbuilt().at(request.model))
-    }
-
-    /// Token ids of a text, as the model reads it.
-    pub async fn tokenize(&self, identity: &Identity, model: &str, text: &str) -> Result<Vec<u32>> {
-        self.authorize(Some(identity), Action::Tokenize)?;
-        Err(unbuilt().at(format!("{model}{text}")))
+        let name = name.to_owned();
+        let manifest = self
+            .catalog
+            .blocking(move |store| store.manifest(&name))
+            .await?;
+        Ok(summary(manifest))
     }
 
     /// The models in memory.
+    ///
+    /// # Errors
+    /// `Forbidden`.
     pub async fn residents(&self, identity: &Identity) -> Result<Vec<ResidentModel>> {
         self.authorize(Some(identity), Action::ReadRunners)?;
-        Err(unbuilt())
+        Ok(self.runtime.residents())
     }
 
     /// Loads a model, and keeps it for `keep_alive` after its last use (the server's default when absent).
+    ///
+    /// # Errors
+    /// `NotFound`; `Unavailable` or `ModelFailed` when it cannot be loaded.
     pub async fn load(
         &self,
         identity: &Identity,
@@ -120,34 +143,102 @@ impl Service {
         keep_alive: Option<Duration>,
     ) -> Result<ResidentModel> {
         self.authorize(Some(identity), Action::LoadModel)?;
-        Err(unbuilt().at(format!("{name}{keep_alive:?}")))
+        let _guard = self.enter()?;
+        let model = self.catalog.find(name).await?;
+        let load = prepare::load_options(&self.load, &model.manifest);
+        let _lease = prepare::acquire(&self.runtime, &model, &load, keep_alive, None).await?;
+        let name = &model.manifest.name;
+        self.runtime
+            .residents()
+            .into_iter()
+            .find(|resident| &resident.name == name)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    format!("The model '{name}' was loaded and has left memory again."),
+                )
+            })
     }
 
-    /// Keeps a model in memory whatever happens, or no longer.
+    /// Keeps a loaded model in memory whatever happens, or no longer.
+    ///
+    /// # Errors
+    /// `NotFound` when the store has no such model.
     pub async fn pin(&self, identity: &Identity, name: &str, pinned: bool) -> Result<()> {
         self.authorize(Some(identity), Action::LoadModel)?;
-        Err(unbuilt().at(format!("{name}{pinned}")))
+        let model = self.full_name(name).await?;
+        self.runtime.pin(&model, pinned);
+        Ok(())
     }
 
     /// Ends a model's runner; false when it was not loaded.
+    ///
+    /// # Errors
+    /// `NotFound` when the store has no such model.
     pub async fn unload(&self, identity: &Identity, name: &str) -> Result<bool> {
         self.authorize(Some(identity), Action::UnloadModel)?;
-        Err(unbuilt().at(name))
+        let model = self.full_name(name).await?;
+        self.runtime
+            .unload(&model)
+            .await
+            .map_err(failures::from_runner)
+    }
+
+    /// The name under which the store knows `name`. A model that is loaded but no longer stored keeps its own.
+    async fn full_name(&self, name: &str) -> Result<String> {
+        let wanted = name.to_owned();
+        match self
+            .catalog
+            .blocking(move |store| store.manifest(&wanted))
+            .await
+        {
+            Ok(manifest) => Ok(manifest.name),
+            Err(_)
+                if self
+                    .runtime
+                    .residents()
+                    .iter()
+                    .any(|model| model.name == name) =>
+            {
+                Ok(name.to_owned())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Fetches a model into the store.
+    ///
+    /// # Errors
+    /// `InvalidRequest` when the source is not one; what goes wrong later is in the stream.
     pub async fn pull(&self, identity: &Identity, request: PullRequest) -> Result<Pull> {
         self.authorize(Some(identity), Action::PullModel)?;
-        Err(unbuilt().at(request.source))
+        let _guard = self.enter()?;
+        Err(Error::new(
+            ErrorKind::NotSupported,
+            format!("This build cannot pull {}.", request.source),
+        ))
     }
 
     /// Deletes a model from the store; its runner ends first.
+    ///
+    /// # Errors
+    /// `NotFound`.
     pub async fn remove_model(&self, identity: &Identity, name: &str) -> Result<()> {
         self.authorize(Some(identity), Action::DeleteModel)?;
-        Err(unbuilt().at(name))
+        let full = self.full_name(name).await?;
+        self.runtime
+            .unload(&full)
+            .await
+            .map_err(failures::from_runner)?;
+        self.catalog
+            .blocking(move |store| store.remove(&full).map(drop))
+            .await
     }
 
     /// Gives a stored model one more name.
+    ///
+    /// # Errors
+    /// `NotFound`; `InvalidRequest` when `to` is no name.
     pub async fn copy_model(
         &self,
         identity: &Identity,
@@ -155,66 +246,82 @@ impl Service {
         to: &str,
     ) -> Result<ModelSummary> {
         self.authorize(Some(identity), Action::CopyModel)?;
-        Err(unbuilt().at(format!("{from}{to}")))
+        let (from, to) = (from.to_owned(), to.to_owned());
+        let manifest = self
+            .catalog
+            .blocking(move |store| store.copy(&from, &to))
+            .await?;
+        Ok(summary(manifest))
     }
 
     /// All keys, without their secrets.
+    ///
+    /// # Errors
+    /// `Forbidden`.
     pub async fn keys_list(&self, identity: &Identity) -> Result<Vec<KeyRecord>> {
         self.authorize(Some(identity), Action::ListKeys)?;
-        self.keys.list(None).await.map_err(key_error)
+        self.keys.list(None).await.map_err(failures::from_keys)
     }
 
     /// Makes a key. Its text is in the result and nowhere else.
+    ///
+    /// # Errors
+    /// `InvalidRequest` or `Conflict`.
     pub async fn keys_create(&self, identity: &Identity, new: NewKey) -> Result<CreatedKey> {
         self.authorize(Some(identity), Action::CreateKey)?;
-        self.keys.create(new).await.map_err(key_error)
+        self.keys.create(new).await.map_err(failures::from_keys)
     }
 
     /// Ends a key, by id or name.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Conflict` when several keys have the name.
     pub async fn keys_revoke(&self, identity: &Identity, id_or_name: &str) -> Result<KeyRecord> {
         self.authorize(Some(identity), Action::RevokeKey)?;
-        self.keys.revoke(id_or_name).await.map_err(key_error)
+        self.keys
+            .revoke(id_or_name)
+            .await
+            .map_err(failures::from_keys)
     }
 
-    /// Whether requests can be served.
+    /// Whether requests can be served: nothing is being shut down, and the store and the keys can be read.
     pub async fn readiness(&self) -> Readiness {
         let draining = self.is_draining();
+        let reason = if draining {
+            Some("the server is shutting down".to_owned())
+        } else {
+            match self.catalog.blocking(|store| store.scan().map(drop)).await {
+                Err(error) => Some(format!("the model store cannot be read: {error}")),
+                Ok(()) => match self.keys.list(None).await {
+                    Err(error) => Some(format!("could not {error}")),
+                    Ok(_) => None,
+                },
+            }
+        };
         Readiness {
-            ready: !draining,
+            ready: reason.is_none(),
             draining,
-            reason: draining.then(|| "the server is shutting down".to_owned()),
+            reason,
         }
     }
 
     /// Takes no new work from now on; what runs goes on.
     pub fn begin_drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.draining.store(true, Ordering::SeqCst);
     }
 
     /// Whether the server is finishing.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.draining.load(Ordering::SeqCst)
     }
 
     /// Begins the drain and waits until nothing runs or `deadline` has passed; gives the number still running.
     pub async fn drain(&self, deadline: Duration) -> usize {
         self.begin_drain();
-        let _ = deadline;
-        0
+        let mut count = self.in_flight.subscribe();
+        let idle = count.wait_for(|count| *count == 0);
+        // Either way the count below says what is left.
+        let _ = tokio::time::timeout(deadline, idle).await;
+        *self.in_flight.borrow()
     }
-}
-
-fn unbuilt() -> Error {
-    Error::new(
-        ErrorKind::NotSupported,
-        "This build has no model runner yet.",
-    )
-}
-
-fn authentication_error(error: AuthenticationError) -> Error {
-    Error::new(ErrorKind::Unauthenticated, error.to_string()).with_code("invalid_api_key")
-}
-
-fn key_error(error: KeyStoreError) -> Error {
-    Error::new(ErrorKind::Internal, error.to_string())
 }

@@ -1,0 +1,372 @@
+//! The use cases that run a model: chat, completion, embedding, tokens.
+
+use std::sync::Arc;
+
+use inference::files::gguf::Kind;
+use inference::runner::RunnerErrorKind;
+use inference::runner::protocol::{
+    GenerateRequest, TokenIds, TokenizeRequest, generate_request::Prompt as Wire,
+};
+use security::{Action, Identity};
+use tracing::Instrument;
+
+use crate::catalog::FoundModel;
+use crate::chat;
+use crate::embedding;
+use crate::error::{Error, Result};
+use crate::failures;
+use crate::generation::{self, InFlight, Plan};
+use crate::identifiers;
+use crate::prepare;
+use crate::runtime::ModelLease;
+use crate::service::Service;
+use crate::signals::{Operation, RequestRecord};
+use crate::types::{
+    ChatRequest, CompletionRequest, EmbedRequest, Embeddings, GenerateOptions, Generation, Prompt,
+};
+
+/// A request that was let in, with its model loaded.
+struct Admitted {
+    id: String,
+    model: FoundModel,
+    lease: Arc<dyn ModelLease>,
+    guard: InFlight,
+}
+
+impl Service {
+    /// Answers a chat turn. When this returns, the runner has taken the request; what can be refused was refused.
+    /// Dropping the generation ends it.
+    ///
+    /// # Errors
+    /// `InvalidRequest` with the field, `ContextExceeded`, `NotFound`, `Overloaded`, `Unavailable`, …
+    pub async fn chat(&self, identity: &Identity, request: ChatRequest) -> Result<Generation> {
+        self.authorize(Some(identity), Action::Generate)?;
+        let mut record = self.record(Operation::Chat, identity);
+        let span = tracing::info_span!("chat", model = request.model, tenant = %identity.tenant, request = tracing::field::Empty);
+        let prepared = self.prepare_chat(identity, &request, &mut record);
+        match prepared.instrument(span.clone()).await {
+            Ok((admitted, wire, prepared)) => {
+                let plan = ChatParts {
+                    parser: prepared.parser,
+                    short_call_ids: prepared.short_call_ids,
+                    prompt_text: None,
+                };
+                self.generate(admitted, wire, plan, &request.options, record)
+                    .instrument(span)
+                    .await
+            }
+            Err(error) => Err(record.failed(error)),
+        }
+    }
+
+    async fn prepare_chat(
+        &self,
+        identity: &Identity,
+        request: &ChatRequest,
+        record: &mut RequestRecord,
+    ) -> Result<(Admitted, GenerateRequest, chat::Prepared)> {
+        self.limits.check_chat(request)?;
+        let admitted = self
+            .admit(&request.model, Kind::Generate, &request.options, record)
+            .await?;
+        let lease = admitted.lease.as_ref();
+        prepare::check_vocabulary(&request.options, None, lease)?;
+        let settings = &admitted.model.manifest.settings;
+        let prepared = chat::prepare(
+            request,
+            settings.system.as_deref(),
+            self.clock.unix().as_secs(),
+            &admitted.model.profile,
+            lease,
+        )
+        .await?;
+        let mut wire = prepare::request(&admitted.id, identity, &request.options, settings)?;
+        wire.prompt = Some(prepared.prompt.clone());
+        wire.add_special = prepared.add_special;
+        wire.parse_special = true;
+        wire.stop.extend(prepared.stop.iter().cloned());
+        wire.constraint = prepared.constraint.clone();
+        wire.emit_special = prepared.emit_special;
+        Ok((admitted, wire, prepared))
+    }
+
+    /// Continues a prompt.
+    ///
+    /// # Errors
+    /// As [`Service::chat`].
+    pub async fn complete(
+        &self,
+        identity: &Identity,
+        request: CompletionRequest,
+    ) -> Result<Generation> {
+        self.authorize(Some(identity), Action::Generate)?;
+        let mut record = self.record(Operation::Completion, identity);
+        let span = tracing::info_span!("complete", model = request.model, tenant = %identity.tenant, request = tracing::field::Empty);
+        let prepared = self.prepare_completion(identity, &request, &mut record);
+        match prepared.instrument(span.clone()).await {
+            Ok((admitted, wire, prompt_text)) => {
+                let parts = ChatParts {
+                    parser: None,
+                    short_call_ids: false,
+                    prompt_text,
+                };
+                self.generate(admitted, wire, parts, &request.options, record)
+                    .instrument(span)
+                    .await
+            }
+            Err(error) => Err(record.failed(error)),
+        }
+    }
+
+    async fn prepare_completion(
+        &self,
+        identity: &Identity,
+        request: &CompletionRequest,
+        record: &mut RequestRecord,
+    ) -> Result<(Admitted, GenerateRequest, Option<String>)> {
+        self.limits.check_completion(request)?;
+        let admitted = self
+            .admit(&request.model, Kind::Generate, &request.options, record)
+            .await?;
+        let prompt = match &request.prompt {
+            Prompt::Text(text) => Wire::Text(text.clone()),
+            Prompt::Tokens(ids) => Wire::Tokens(TokenIds { ids: ids.clone() }),
+        };
+        let lease = admitted.lease.as_ref();
+        prepare::check_vocabulary(&request.options, Some(&prompt), lease)?;
+        let prompt_text = match &request.prompt {
+            _ if !request.echo => None,
+            Prompt::Text(text) => Some(text.clone()),
+            Prompt::Tokens(ids) => {
+                let bytes = lease
+                    .detokenize(ids.clone(), true)
+                    .await
+                    .map_err(failures::from_runner)?;
+                Some(String::from_utf8_lossy(&bytes).into_owned())
+            }
+        };
+        let settings = &admitted.model.manifest.settings;
+        let mut wire = prepare::request(&admitted.id, identity, &request.options, settings)?;
+        wire.prompt = Some(prompt);
+        wire.add_special = true;
+        wire.echo_logprobs = request.echo && request.options.logprobs.is_some();
+        wire.constraint = prepare::constraint(&request.output);
+        Ok((admitted, wire, prompt_text))
+    }
+
+    async fn generate(
+        &self,
+        admitted: Admitted,
+        wire: GenerateRequest,
+        parts: ChatParts,
+        options: &GenerateOptions,
+        record: RequestRecord,
+    ) -> Result<Generation> {
+        tracing::Span::current().record("request", &admitted.id);
+        let manifest = &admitted.model.manifest;
+        let (model, fingerprint) = (
+            manifest.name.clone(),
+            identifiers::fingerprint(&manifest.digest),
+        );
+        let plan = Plan {
+            runtime: self.runtime.clone(),
+            load: prepare::load_options(&self.load, manifest),
+            source: admitted.model.source,
+            keep_alive: options.keep_alive,
+            lease: admitted.lease,
+            request: wire,
+            parser: parts.parser,
+            short_call_ids: parts.short_call_ids,
+            prompt_text: parts.prompt_text,
+            _guard: admitted.guard,
+            record,
+        };
+        Ok(Generation {
+            id: admitted.id,
+            model,
+            fingerprint,
+            events: Box::pin(generation::start(plan).await?),
+        })
+    }
+
+    /// Turns texts into vectors.
+    ///
+    /// # Errors
+    /// As [`Service::chat`]; `ContextExceeded` when an input does not fit and may not be cut.
+    pub async fn embed(&self, identity: &Identity, request: EmbedRequest) -> Result<Embeddings> {
+        self.authorize(Some(identity), Action::Embed)?;
+        let mut record = self.record(Operation::Embedding, identity);
+        let span = tracing::info_span!("embed", model = request.model, tenant = %identity.tenant, inputs = request.inputs.len());
+        let result = self
+            .embed_admitted(request, &mut record)
+            .instrument(span)
+            .await;
+        match result {
+            Ok(embeddings) => {
+                record.succeeded();
+                Ok(embeddings)
+            }
+            Err(error) => Err(record.failed(error)),
+        }
+    }
+
+    async fn embed_admitted(
+        &self,
+        request: EmbedRequest,
+        record: &mut RequestRecord,
+    ) -> Result<Embeddings> {
+        self.limits.check_embed(&request)?;
+        let options = GenerateOptions {
+            keep_alive: request.keep_alive,
+            ..GenerateOptions::default()
+        };
+        let Admitted {
+            id,
+            model,
+            mut lease,
+            guard: _guard,
+        } = self
+            .admit(&request.model, Kind::Embed, &options, record)
+            .await?;
+        let finish = embedding::Finish {
+            dimensions: request.dimensions,
+            normalize: model.manifest.normalize,
+        };
+        let mut retried = false;
+        let mut embeddings = Embeddings {
+            model: model.manifest.name.clone(),
+            dimensions: 0,
+            vectors: Vec::new(),
+            prompt_tokens: 0,
+        };
+        for call in embedding::calls(&id, &request) {
+            let inputs = call.inputs.len();
+            let reply = match lease.embed(call.clone()).await {
+                // Nothing was shown yet, so a fresh runner may try the same again, once.
+                Err(error) if error.kind == RunnerErrorKind::Crashed && !retried => {
+                    retried = true;
+                    let load = prepare::load_options(&self.load, &model.manifest);
+                    lease =
+                        prepare::acquire(&self.runtime, &model, &load, request.keep_alive, None)
+                            .await?;
+                    lease.embed(call).await
+                }
+                reply => reply,
+            }
+            .map_err(|error| {
+                let field = "input";
+                let mut error = failures::from_runner(error);
+                if error.field.as_deref() == Some("messages") {
+                    error = error.at(field);
+                }
+                error
+            })?;
+            embeddings.dimensions = finish.append(&reply, inputs, &mut embeddings.vectors)?;
+            let read: u64 = reply.tokens.iter().map(|count| u64::from(*count)).sum();
+            record.prompt(read);
+            embeddings.prompt_tokens = embeddings
+                .prompt_tokens
+                .saturating_add(u32::try_from(read).unwrap_or(u32::MAX));
+        }
+        Ok(embeddings)
+    }
+
+    /// Token ids of a text, as the model reads it, with its begin token when it wants one.
+    ///
+    /// # Errors
+    /// As [`Service::embed`].
+    pub async fn tokenize(&self, identity: &Identity, model: &str, text: &str) -> Result<Vec<u32>> {
+        self.authorize(Some(identity), Action::Tokenize)?;
+        let mut record = self.record(Operation::Tokenize, identity);
+        let result = async {
+            let guard = self.enter()?;
+            let model = self.catalog.find(model).await?;
+            record.found_model(&model.manifest.name);
+            let load = prepare::load_options(&self.load, &model.manifest);
+            let lease = prepare::acquire(&self.runtime, &model, &load, None, None).await?;
+            let request = TokenizeRequest {
+                text: text.to_owned(),
+                add_special: true,
+                parse_special: false,
+            };
+            let ids = lease.tokenize(request).await.map_err(failures::from_runner);
+            drop(guard);
+            ids
+        }
+        .await;
+        match result {
+            Ok(ids) => {
+                record.succeeded();
+                Ok(ids)
+            }
+            Err(error) => Err(record.failed(error)),
+        }
+    }
+
+    fn record(&self, operation: Operation, identity: &Identity) -> RequestRecord {
+        RequestRecord::begin(operation, identity.tenant.as_str(), self.clock.clone())
+    }
+
+    /// Finds the model, checks that it can do this, and loads it.
+    async fn admit(
+        &self,
+        name: &str,
+        wanted: Kind,
+        options: &GenerateOptions,
+        record: &mut RequestRecord,
+    ) -> Result<Admitted> {
+        let guard = self.enter()?;
+        let model = self.catalog.find(name).await?;
+        let manifest = &model.manifest;
+        record.found_model(&manifest.name);
+        if wanted == Kind::Generate && manifest.facts.kind != Kind::Generate {
+            return Err(Error::invalid(
+                "model",
+                format!(
+                    "The model '{}' makes embeddings and does not generate text.",
+                    manifest.name
+                ),
+            ));
+        }
+        if wanted == Kind::Embed && manifest.facts.kind == Kind::Rank {
+            return Err(cannot_embed(&manifest.name));
+        }
+        let load = prepare::load_options(&self.load, manifest);
+        let lease = prepare::acquire(
+            &self.runtime,
+            &model,
+            &load,
+            options.keep_alive,
+            options.deadline,
+        )
+        .await?;
+        // The loaded model knows for certain: some generating models embed too.
+        match wanted {
+            Kind::Embed if !lease.facts().embeds => Err(cannot_embed(&manifest.name)),
+            Kind::Generate if !lease.facts().generates => Err(Error::invalid(
+                "model",
+                format!("The model '{}' does not generate text.", manifest.name),
+            )),
+            _ => Ok(Admitted {
+                id: identifiers::request()?,
+                model,
+                lease,
+                guard,
+            }),
+        }
+    }
+}
+
+/// How a generation's text is read.
+struct ChatParts {
+    parser: Option<::inference::templates::ParserOptions>,
+    short_call_ids: bool,
+    prompt_text: Option<String>,
+}
+
+fn cannot_embed(name: &str) -> Error {
+    Error::invalid(
+        "model",
+        format!("The model '{name}' does not make embeddings; use an embedding model."),
+    )
+}
