@@ -5,5 +5,5 @@ pub mod engines;
 pub mod files;
 pub mod runner;
 pub mod serving;
-pub mod templates;
 pub mod store;
+pub mod templates;

@@ -18,6 +18,7 @@
 pub mod error;
 pub mod manifest;
 pub mod name;
+pub mod pull;
 #[cfg(test)]
 mod tests;
 

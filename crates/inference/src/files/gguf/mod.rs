@@ -8,7 +8,7 @@ mod cursor;
 mod facts;
 mod parse;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod types;
 mod value;
 
