@@ -1,7 +1,7 @@
 """What the scripts here share: a byte-level BPE tokenizer, our chat template, and writing a Llama-architecture GGUF file.
 
 Weights are passed as a dictionary from ggml tensor names (`blk.0.attn_q.weight`, ...) to float32 arrays of shape (outputs, inputs).
-The rows of q and k must already be in ggml's order for the `llama` architecture (see `interleave_rope_rows`).
+The rows of q and k must be in ggml's order for the `llama` architecture: rotary position pairs are neighbours (0 with 1, 2 with 3).
 """
 
 from __future__ import annotations
@@ -88,12 +88,6 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> Tokenizer:
     missing = vocabulary - tokenizer.get_vocab_size()
     tokenizer.add_special_tokens([f"<|unused_{index}|>" for index in range(missing)])
     return tokenizer
-
-
-def interleave_rope_rows(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Reorders the rows of q or k from "first half, second half" rotation to ggml's pairs of neighbours."""
-    rows, columns = weight.shape
-    return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
 def tensor_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
