@@ -40,7 +40,11 @@ fn assert_same(values: &[f32]) {
 #[test]
 fn edge_cases() {
     let ramp: Vec<f32> = (0..ROW).map(|index| index as f32 - 31.5).collect();
-    let scaled = |factor: f32| ramp.iter().map(|value| value * factor).collect::<Vec<f32>>();
+    let scaled = |factor: f32| {
+        ramp.iter()
+            .map(|value| value * factor)
+            .collect::<Vec<f32>>()
+    };
     assert_same(&[0.0; ROW]);
     assert_same(&[-0.0; ROW]);
     assert_same(&[1.0; ROW]);
@@ -57,11 +61,21 @@ fn edge_cases() {
         assert_same(&[tiny; ROW]);
     }
     // Equal magnitudes of both signs: the first decides the sign of Q4_0's scale.
-    let alternating: Vec<f32> = (0..ROW).map(|index| if index % 2 == 0 { 3.0 } else { -3.0 }).collect();
+    let alternating: Vec<f32> = (0..ROW)
+        .map(|index| if index % 2 == 0 { 3.0 } else { -3.0 })
+        .collect();
     assert_same(&alternating);
     assert_same(&alternating.iter().map(|value| -value).collect::<Vec<f32>>());
     // Every tie of Q8_0's rounding, with a scale of exactly one.
-    let ties: Vec<f32> = (0..ROW).map(|index| if index % 32 == 0 { 127.0 } else { index as f32 - 32.5 }).collect();
+    let ties: Vec<f32> = (0..ROW)
+        .map(|index| {
+            if index % 32 == 0 {
+                127.0
+            } else {
+                index as f32 - 32.5
+            }
+        })
+        .collect();
     assert_same(&ties);
 }
 

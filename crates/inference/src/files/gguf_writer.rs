@@ -23,7 +23,10 @@ use super::gguf::{TensorType, ValueType};
 
 /// A metadata value as we write it.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "each variant is the format's type of that name")]
+#[expect(
+    missing_docs,
+    reason = "each variant is the format's type of that name"
+)]
 pub enum MetadataValue {
     Uint32(u32),
     Int32(i32),
@@ -239,7 +242,11 @@ impl<W: Write> GgufStream<W> {
         let (given, expected) = (self.current_bytes + bytes.len() as u64, *expected);
         if given > expected {
             let name = name.to_owned();
-            return Err(WriteError::Size { name, expected, given });
+            return Err(WriteError::Size {
+                name,
+                expected,
+                given,
+            });
         }
         self.writer.write_all(bytes)?;
         self.current_bytes = given;
@@ -261,7 +268,11 @@ impl<W: Write> GgufStream<W> {
     pub fn finish(mut self) -> Result<(W, u64), WriteError> {
         if let Some((name, expected)) = self.remaining.pop() {
             let given = self.current_bytes;
-            return Err(WriteError::Size { name, expected, given });
+            return Err(WriteError::Size {
+                name,
+                expected,
+                given,
+            });
         }
         self.writer.flush()?;
         Ok((self.writer, self.written_bytes))
@@ -371,13 +382,23 @@ mod tests {
     #[test]
     fn a_stream_that_differs_from_the_plan_is_refused() {
         let mut stream = plan().start(Vec::new()).unwrap();
-        assert!(matches!(stream.write("b", &[0; 68]), Err(WriteError::Plan { .. })));
+        assert!(matches!(
+            stream.write("b", &[0; 68]),
+            Err(WriteError::Plan { .. })
+        ));
         assert!(matches!(
             stream.write("a", &[0; 13]),
-            Err(WriteError::Size { given: 13, expected: 12, .. })
+            Err(WriteError::Size {
+                given: 13,
+                expected: 12,
+                ..
+            })
         ));
         stream.write("a", &[0; 11]).unwrap();
-        assert!(matches!(stream.finish(), Err(WriteError::Size { given: 11, .. })));
+        assert!(matches!(
+            stream.finish(),
+            Err(WriteError::Size { given: 11, .. })
+        ));
     }
 
     #[test]
@@ -396,7 +417,10 @@ mod tests {
             let mut plan = plan();
             let shown = format!("{case:?}");
             plan.add(case);
-            assert!(matches!(plan.start(Vec::new()), Err(WriteError::Plan { .. })), "{shown}");
+            assert!(
+                matches!(plan.start(Vec::new()), Err(WriteError::Plan { .. })),
+                "{shown}"
+            );
         }
     }
 }

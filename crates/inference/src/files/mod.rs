@@ -3,6 +3,8 @@
 
 pub mod error;
 pub mod gguf;
+pub mod gguf_writer;
+pub mod quantize;
 pub mod safetensors;
 
 pub use error::{FileError, FileErrorKind};

@@ -26,7 +26,6 @@ const Q4_0_BLOCK_BYTES: usize = 18;
 
 /// A layout that the converter writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(non_camel_case_types, reason = "the names are ggml's own")]
 pub enum WeightType {
     /// 32-bit floats.
     F32,

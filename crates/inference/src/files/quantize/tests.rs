@@ -17,7 +17,10 @@ fn names_parse_and_unknown_ones_do_not() {
         assert_eq!(WeightType::parse(kind.as_str()), Some(kind));
         assert_eq!(WeightType::parse(&kind.as_str().to_lowercase()), Some(kind));
         let (elements, bytes) = (kind.block_elements(), kind.block_bytes());
-        assert_eq!(kind.tensor_type().bytes_of(elements as u64), Some(bytes as u64));
+        assert_eq!(
+            kind.tensor_type().bytes_of(elements as u64),
+            Some(bytes as u64)
+        );
     }
     assert_eq!(WeightType::parse("q4_k_m"), None);
 }
@@ -60,13 +63,25 @@ fn what_cannot_be_held_is_refused_and_leaves_the_output_alone() {
         }
     }
     let large = |index, kind| QuantizeError::TooLarge { index, kind };
-    assert_eq!(refused(65520.0, WeightType::F16), large(40, WeightType::F16));
-    assert_eq!(refused(f32::MAX, WeightType::Q8_0), large(32, WeightType::Q8_0));
-    assert_eq!(refused(f32::MIN, WeightType::Q4_0), large(32, WeightType::Q4_0));
+    assert_eq!(
+        refused(65520.0, WeightType::F16),
+        large(40, WeightType::F16)
+    );
+    assert_eq!(
+        refused(f32::MAX, WeightType::Q8_0),
+        large(32, WeightType::Q8_0)
+    );
+    assert_eq!(
+        refused(f32::MIN, WeightType::Q4_0),
+        large(32, WeightType::Q4_0)
+    );
     let mut output = Vec::new();
     assert_eq!(
         quantize(&[0.0; 33], WeightType::Q8_0, &mut output),
-        Err(QuantizeError::Length { count: 33, block: 32 })
+        Err(QuantizeError::Length {
+            count: 33,
+            block: 32
+        })
     );
     assert_eq!(dequantize(&[0; 35], WeightType::Q8_0), None);
 }
