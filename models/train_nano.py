@@ -24,11 +24,11 @@ from llama_gguf import END_OF_TEXT, TURN_END, TURN_START, parameter_count, tenso
 from nano_shape import NANO
 
 # The context grows in the last part: short windows teach words and turns cheaply, long ones teach far positions.
-SHORT_WINDOW, SHORT_BATCH = 256, 12
+SHORT_WINDOW, SHORT_BATCH = 256, 8
 LONG_WINDOW, LONG_BATCH = NANO.context_tokens, 1
-LONG_SHARE = 0.2
+LONG_SHARE = 0.12
 PEAK_RATE = 3e-3
-WARMUP_STEPS = 40
+WARMUP_STEPS = 30
 VALIDATION_SHARE = 0.05
 # Longer speeches are left out of chats, so that answers stay short.
 CHAT_SPEECH_CHARACTERS_MAX = 600
@@ -91,7 +91,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--steps", type=int, default=420)
+    parser.add_argument("--steps", type=int, default=320)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--type", default="q8_0", choices=["f16", "q8_0"])
@@ -217,7 +217,7 @@ def main() -> None:
         rows, length = (LONG_BATCH, LONG_WINDOW) if long else (SHORT_BATCH, SHORT_WINDOW)
         weights, state, value = step(weights, state, training.batch(rows, length + 1))
         recent.append(float(value))
-        if (index + 1) % 50 == 0 or index + 1 == arguments.steps:
+        if (index + 1) % 80 == 0 or index + 1 == arguments.steps:
             plain, chat = validate(weights)
             seconds = time.monotonic() - started
             print(f"step {index + 1} train {np.mean(recent):.3f} validation plain {plain:.3f} chat {chat:.3f} after {seconds:.0f} s", flush=True)

@@ -125,6 +125,14 @@ impl GgufPlan {
         }
     }
 
+    /// Adds the entries and tensors of `other` behind these; an entry that is here already gets the other's value.
+    pub fn extend(&mut self, other: Self) {
+        for (key, value) in other.metadata {
+            self.set(key, value);
+        }
+        self.tensors.extend(other.tensors);
+    }
+
     /// Adds a tensor behind the others.
     pub fn add(&mut self, tensor: PlannedTensor) {
         self.tensors.push(tensor);

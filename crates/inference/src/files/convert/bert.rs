@@ -1,0 +1,342 @@
+//! BERT encoders: embeddings with learned positions, post-norm layers, and what sentence-transformers says about pooling.
+
+use serde_json::Value;
+
+use super::blueprint::{Blueprint, Precision, RowOrder};
+use super::error::ConvertError;
+use super::source::{CONFIG_FILE, Checkpoint, Config};
+use super::{ConvertOptions, NORMALIZE_KEY};
+use crate::files::gguf::Pooling;
+
+const MODULES_FILE: &str = "modules.json";
+
+/// Metadata and tensors of a BERT checkpoint; the tokenizer is added by the caller.
+pub(super) fn blueprint(
+    checkpoint: &Checkpoint,
+    config: &Config,
+    options: &ConvertOptions,
+) -> Result<Blueprint, ConvertError> {
+    if let Some(activation) = config.text("hidden_act")
+        && activation != "gelu"
+    {
+        let message = format!("\"{activation}\" is not supported, only \"gelu\"");
+        return Err(ConvertError::field(CONFIG_FILE, "hidden_act", message));
+    }
+    if let Some(kind) = config.text("position_embedding_type")
+        && kind != "absolute"
+    {
+        let message = format!("\"{kind}\" is not supported, only \"absolute\"");
+        return Err(ConvertError::field(
+            CONFIG_FILE,
+            "position_embedding_type",
+            message,
+        ));
+    }
+    let mut blueprint = Blueprint {
+        architecture: "bert",
+        ..Blueprint::default()
+    };
+    let sentence = sentence_settings(checkpoint)?;
+    let ranks = ranks(config)?;
+    let pooling = match (options.pooling, ranks, sentence.pooling) {
+        (Some(asked), _, _) => asked,
+        (None, true, _) => Pooling::Rank,
+        (None, false, Some(found)) => found,
+        (None, false, None) => {
+            blueprint
+                .notes
+                .push("no pooling is configured; the mean of all tokens is taken".into());
+            Pooling::Mean
+        }
+    };
+    blueprint.normalize = sentence.normalize;
+    let plan = &mut blueprint.plan;
+    let heads = config.count("num_attention_heads")?;
+    let width = config.count("hidden_size")?;
+    if width % heads != 0 {
+        let message = "does not divide hidden_size";
+        return Err(ConvertError::field(
+            CONFIG_FILE,
+            "num_attention_heads",
+            message,
+        ));
+    }
+    plan.set(
+        "bert.context_length",
+        config.count("max_position_embeddings")?,
+    );
+    plan.set("bert.embedding_length", width);
+    plan.set(
+        "bert.feed_forward_length",
+        config.count("intermediate_size")?,
+    );
+    plan.set("bert.block_count", config.count("num_hidden_layers")?);
+    plan.set("bert.attention.head_count", heads);
+    plan.set(
+        "bert.attention.layer_norm_epsilon",
+        config.number_or("layer_norm_eps", 1e-12)?,
+    );
+    plan.set("bert.attention.causal", false);
+    plan.set("bert.pooling_type", pooling_number(pooling));
+    plan.set(
+        "tokenizer.ggml.token_type_count",
+        config.count("type_vocab_size")?,
+    );
+    plan.set(NORMALIZE_KEY, sentence.normalize);
+    let prefix = if checkpoint
+        .tensor("bert.embeddings.word_embeddings.weight")
+        .is_some()
+    {
+        "bert."
+    } else {
+        ""
+    };
+    add_tensors(&mut blueprint, checkpoint, config, prefix)?;
+    if pooling == Pooling::Rank {
+        add_ranking_head(&mut blueprint, u64::from(width), prefix);
+    }
+    let kept = |name: &str| {
+        // Heads of the training tasks, and a table of 0, 1, 2, ... that old versions saved.
+        let own = name.strip_prefix(prefix).unwrap_or(name);
+        own.starts_with("pooler.") || own == "embeddings.position_ids" || name.starts_with("cls.")
+    };
+    blueprint.check(checkpoint, kept)?;
+    Ok(blueprint)
+}
+
+/// llama.cpp's number of a pooling.
+fn pooling_number(pooling: Pooling) -> u32 {
+    match pooling {
+        Pooling::None => 0,
+        Pooling::Mean => 1,
+        Pooling::Cls => 2,
+        Pooling::Last => 3,
+        Pooling::Rank => 4,
+    }
+}
+
+fn add_tensors(
+    blueprint: &mut Blueprint,
+    checkpoint: &Checkpoint,
+    config: &Config,
+    prefix: &str,
+) -> Result<(), ConvertError> {
+    let count = |field| config.count(field).map(u64::from);
+    let (width, inner) = (count("hidden_size")?, count("intermediate_size")?);
+    let table = |blueprint: &mut Blueprint, source: &str, target: &str, rows: u64| {
+        let source = format!("{prefix}embeddings.{source}.weight");
+        blueprint.add(
+            source,
+            format!("{target}.weight"),
+            &[rows, width],
+            RowOrder::Same,
+        );
+    };
+    table(
+        blueprint,
+        "word_embeddings",
+        "token_embd",
+        count("vocab_size")?,
+    );
+    // ggml adds a row of these tables directly, which works in F32 only.
+    table(
+        blueprint,
+        "token_type_embeddings",
+        "token_types",
+        count("type_vocab_size")?,
+    );
+    blueprint.with(Precision::Full);
+    table(
+        blueprint,
+        "position_embeddings",
+        "position_embd",
+        count("max_position_embeddings")?,
+    );
+    blueprint.with(Precision::Full);
+    let norm = |blueprint: &mut Blueprint, source: &str, target: &str| {
+        for (modern, old, part) in [("weight", "gamma", "weight"), ("bias", "beta", "bias")] {
+            let name = |suffix| format!("{prefix}{source}.LayerNorm.{suffix}");
+            let source = [name(modern), name(old)]
+                .into_iter()
+                .find(|name| checkpoint.tensor(name).is_some())
+                .unwrap_or_else(|| name(modern));
+            blueprint.add(source, format!("{target}.{part}"), &[width], RowOrder::Same);
+        }
+    };
+    norm(blueprint, "embeddings", "token_embd_norm");
+    let linear = |blueprint: &mut Blueprint, source: String, target: String, rows, columns| {
+        let source = format!("{prefix}{source}");
+        blueprint.add(
+            format!("{source}.weight"),
+            format!("{target}.weight"),
+            &[rows, columns],
+            RowOrder::Same,
+        );
+        blueprint.add(
+            format!("{source}.bias"),
+            format!("{target}.bias"),
+            &[rows],
+            RowOrder::Same,
+        );
+    };
+    for layer in 0..count("num_hidden_layers")? {
+        let from = |name: &str| format!("encoder.layer.{layer}.{name}");
+        let to = |name: &str| format!("blk.{layer}.{name}");
+        for (source, target) in [("query", "attn_q"), ("key", "attn_k"), ("value", "attn_v")] {
+            linear(
+                blueprint,
+                from(&format!("attention.self.{source}")),
+                to(target),
+                width,
+                width,
+            );
+        }
+        linear(
+            blueprint,
+            from("attention.output.dense"),
+            to("attn_output"),
+            width,
+            width,
+        );
+        norm(
+            blueprint,
+            &from("attention.output"),
+            &to("attn_output_norm"),
+        );
+        linear(
+            blueprint,
+            from("intermediate.dense"),
+            to("ffn_up"),
+            inner,
+            width,
+        );
+        linear(
+            blueprint,
+            from("output.dense"),
+            to("ffn_down"),
+            width,
+            inner,
+        );
+        norm(blueprint, &from("output"), &to("layer_output_norm"));
+    }
+    Ok(())
+}
+
+/// Whether the checkpoint is a cross-encoder with one score.
+fn ranks(config: &Config) -> Result<bool, ConvertError> {
+    let architectures = config.0.get("architectures").and_then(Value::as_array);
+    let classifies = architectures.is_some_and(|names| {
+        names
+            .iter()
+            .any(|name| name.as_str() == Some("BertForSequenceClassification"))
+    });
+    if !classifies {
+        return Ok(false);
+    }
+    let labels = config.0.get("id2label").and_then(Value::as_object);
+    match labels.map_or(2, serde_json::Map::len) {
+        1 => Ok(true),
+        count => Err(ConvertError::field(
+            CONFIG_FILE,
+            "id2label",
+            format!("a classifier of {count} labels is not supported, only a ranker with one"),
+        )),
+    }
+}
+
+fn add_ranking_head(blueprint: &mut Blueprint, width: u64, prefix: &str) {
+    let dense = format!("{prefix}pooler.dense");
+    for (source, target, rows) in [
+        (dense.as_str(), "cls", width),
+        ("classifier", "cls.output", 1),
+    ] {
+        blueprint.add(
+            format!("{source}.weight"),
+            format!("{target}.weight"),
+            &[rows, width],
+            RowOrder::Same,
+        );
+        blueprint.with(Precision::Full);
+        blueprint.add(
+            format!("{source}.bias"),
+            format!("{target}.bias"),
+            &[rows],
+            RowOrder::Same,
+        );
+    }
+}
+
+/// What sentence-transformers' files say happens after the encoder.
+struct SentenceSettings {
+    pooling: Option<Pooling>,
+    normalize: bool,
+}
+
+fn sentence_settings(checkpoint: &Checkpoint) -> Result<SentenceSettings, ConvertError> {
+    let mut settings = SentenceSettings {
+        pooling: None,
+        normalize: false,
+    };
+    let Some(modules) = checkpoint.json(MODULES_FILE)? else {
+        return Ok(settings);
+    };
+    let modules = modules
+        .as_array()
+        .ok_or_else(|| ConvertError::field(MODULES_FILE, "modules", "an array is expected"))?;
+    for module in modules {
+        let text = |field| module.get(field).and_then(Value::as_str);
+        let kind = text("type").unwrap_or_default();
+        match kind.rsplit('.').next().unwrap_or_default() {
+            "Transformer" => {}
+            "Pooling" => {
+                let folder = text("path").unwrap_or_default();
+                settings.pooling = Some(pooling(checkpoint, folder)?);
+            }
+            "Normalize" => settings.normalize = true,
+            _ => {
+                let message =
+                    format!("\"{kind}\" is not supported, only Transformer, Pooling and Normalize");
+                return Err(ConvertError::field(MODULES_FILE, "type", message));
+            }
+        }
+    }
+    Ok(settings)
+}
+
+fn pooling(checkpoint: &Checkpoint, folder: &str) -> Result<Pooling, ConvertError> {
+    let file = format!("{folder}/config.json");
+    let config = checkpoint.required_json(&file, "modules.json names it for the pooling")?;
+    let known = [
+        ("cls", Pooling::Cls),
+        ("mean", Pooling::Mean),
+        ("lasttoken", Pooling::Last),
+    ];
+    if let Some(mode) = config.get("pooling_mode").and_then(Value::as_str) {
+        let found = known.iter().find(|(name, _)| *name == mode);
+        return found.map(|(_, pooling)| *pooling).ok_or_else(|| {
+            ConvertError::field(
+                &file,
+                "pooling_mode",
+                format!("\"{mode}\" is not supported"),
+            )
+        });
+    }
+    let set: Vec<&str> = config
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| value.as_bool() == Some(true))
+        .filter_map(|(key, _)| key.strip_prefix("pooling_mode_"))
+        .collect();
+    match set.as_slice() {
+        ["cls_token"] => Ok(Pooling::Cls),
+        ["mean_tokens"] => Ok(Pooling::Mean),
+        ["lasttoken"] => Ok(Pooling::Last),
+        modes => {
+            let message = format!(
+                "{modes:?} are not supported; exactly one of cls_token, mean_tokens and lasttoken is"
+            );
+            Err(ConvertError::field(&file, "pooling_mode", message))
+        }
+    }
+}
