@@ -33,6 +33,9 @@ fn duration_seconds(text: &str) -> Option<f64> {
     if let Ok(seconds) = rest.parse::<f64>() {
         return seconds.is_finite().then_some(sign * seconds);
     }
+    if rest.is_empty() {
+        return None;
+    }
     let mut total = 0.0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;

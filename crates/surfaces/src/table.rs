@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::MatchedPath;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
-use http::{Method, Uri};
+use axum::routing::{MethodFilter, MethodRouter, any};
+use http::{HeaderValue, Method, Uri, header};
 use service::{Action, Error, ErrorKind, Service};
 use tokio::sync::Semaphore;
 
@@ -33,7 +33,8 @@ pub struct RouteFact {
     pub path: &'static str,
     /// Who may use it.
     pub access: Access,
-    handler: fn() -> MethodRouter<App>,
+    /// Adds the handler to the path's method router.
+    attach: fn(MethodRouter<App>) -> MethodRouter<App>,
 }
 
 macro_rules! route {
@@ -42,7 +43,7 @@ macro_rules! route {
             method: Method::$method,
             path: $path,
             access: access!($action),
-            handler: || on(MethodFilter::$method, $handler),
+            attach: |router| router.on(MethodFilter::$method, $handler),
         }
     };
 }
@@ -121,17 +122,36 @@ pub fn router(service: Arc<Service>, options: SurfaceOptions) -> Router {
         capacity,
     });
     let mut router = Router::new();
-    for route in TABLE {
-        router = router.route(route.path, (route.handler)());
+    for (index, first) in TABLE.iter().enumerate() {
+        if TABLE[..index]
+            .iter()
+            .any(|earlier| earlier.path == first.path)
+        {
+            continue;
+        }
+        // `any` first: axum's own fallback would add `allow` outside the middleware, and tell strangers what exists.
+        let methods = TABLE[index..]
+            .iter()
+            .filter(|route| route.path == first.path)
+            .fold(any(wrong_method), |methods, route| (route.attach)(methods));
+        router = router.route(first.path, methods);
     }
-    let router = router
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(nowhere);
+    let router = router.fallback(nowhere);
     middleware::stack(router, &app).with_state(app)
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> Response {
-    Failure::method_not_allowed(Surface::of(uri.path()), &method).into_response()
+async fn wrong_method(method: Method, uri: Uri, matched: MatchedPath) -> Response {
+    let allowed: Vec<&str> = TABLE
+        .iter()
+        .filter(|route| route.path == matched.as_str())
+        .map(|route| route.method.as_str())
+        .collect();
+    let mut response =
+        Failure::method_not_allowed(Surface::of(uri.path()), &method).into_response();
+    if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, value);
+    }
+    response
 }
 
 async fn nowhere(method: Method, uri: Uri) -> Response {

@@ -3,8 +3,6 @@
 
 mod convert;
 mod routes;
-#[cfg(test)]
-mod tests;
 mod types;
 
 pub use routes::{

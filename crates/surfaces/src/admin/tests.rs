@@ -1,1 +1,0 @@
-//! The administration over HTTP.
