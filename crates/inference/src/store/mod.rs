@@ -262,14 +262,12 @@ impl ModelStore {
             })?;
         self.expect_room(bytes.len() as u64)?;
         let _lock = self.lock()?;
-        if !has_size(&path, bytes.len() as u64) {
-            write_atomic(&path, bytes, MODE_SHARED).map_err(StoreError::io(&path))?;
-        }
+        write_atomic(&path, bytes, MODE_SHARED).map_err(StoreError::io(&path))?;
         self.publish(name, &digest, &header, origin)
     }
 
     /// Makes the finished file `temporary`, which lies in the store and whose sha256 is `digest` (bare hex), the
-    /// weights of `name`. The file is moved, or dropped when the store has these weights already.
+    /// weights of `name`. The file is moved.
     pub(crate) fn adopt(
         &self,
         name: &str,
@@ -281,11 +279,8 @@ impl ModelStore {
         let header = usable_header(temporary)?;
         let blob = self.blob_path(digest);
         let _lock = self.lock()?;
-        if has_size(&blob, header.file_bytes) {
-            fs::remove_file(temporary).map_err(StoreError::io(temporary))?;
-        } else {
-            rename_durable(temporary, &blob).map_err(StoreError::io(&blob))?;
-        }
+        // Also over weights that are there already: they may have been damaged since, these were hashed just now.
+        rename_durable(temporary, &blob).map_err(StoreError::io(&blob))?;
         self.publish(name, digest, &header, origin)
     }
 
@@ -528,10 +523,6 @@ fn missing_blob(manifest: Manifest) -> StoreError {
         name: manifest.name,
         digest: manifest.digest,
     }
-}
-
-fn has_size(path: &Path, bytes: u64) -> bool {
-    fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.len() == bytes)
 }
 
 /// The header of a file that can be run.
