@@ -1,0 +1,96 @@
+//! Asking a running server.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use platform::Secret;
+use serde_json::Value;
+
+use super::Context;
+use crate::exit::{Ended, Exit};
+
+/// These questions are answered from memory; a server that takes longer is stuck.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest answer that is read.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// GETs `path` of the server as JSON.
+///
+/// # Errors
+/// No server is known or reachable, it refuses the key, or it answers something else than JSON.
+pub async fn get(context: &Context, path: &str) -> anyhow::Result<Value> {
+    let base = server_url(context)?;
+    let url = format!("{}{path}", base.trim_end_matches('/'));
+    let mut request = reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .build()?
+        .get(&url);
+    if let Some(key) = key(context)? {
+        request = request.bearer_auth(key.expose());
+    }
+    let mut response = request
+        .send()
+        .await
+        .with_context(|| format!("could not reach the server at {base}"))?;
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(Ended::new(
+                Exit::Failure,
+                format!("{url} answered more than 16 MiB"),
+            ));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    if status.is_success() {
+        return Ok(value);
+    }
+    let message = value["error"]["message"]
+        .as_str()
+        .unwrap_or("no reason was given")
+        .to_owned();
+    let exit = match status.as_u16() {
+        401 | 403 => Exit::Denied,
+        404 => Exit::NotFound,
+        429 | 503 => Exit::Unavailable,
+        _ => Exit::Failure,
+    };
+    Err(Ended::new(
+        exit,
+        format!(
+            "{base} answered {status}: {}",
+            super::output::printable(&message)
+        ),
+    ))
+}
+
+fn server_url(context: &Context) -> anyhow::Result<String> {
+    let given = &context.loaded.settings.client.url;
+    if !given.is_empty() {
+        return Ok(given.clone());
+    }
+    context.directory.server_url().ok_or_else(|| {
+        Ended::new(
+            Exit::Unavailable,
+            format!(
+                "no server runs on {}; start one with `fornax serve`, or name one with FORNAX_URL",
+                context.directory.root().display()
+            ),
+        )
+    })
+}
+
+fn key(context: &Context) -> anyhow::Result<Option<Secret>> {
+    let given = &context.loaded.settings.client.api_key;
+    if !given.is_empty() {
+        return Ok(Some(given.clone()));
+    }
+    context.directory.read_admin_key().with_context(|| {
+        format!(
+            "could not read {}; set FORNAX_API_KEY instead",
+            context.directory.admin_key().display()
+        )
+    })
+}

@@ -1,0 +1,127 @@
+//! Every configuration key, once. From here come the typed tree, `fornax config reference`, the checks, the names of the
+//! environment variables (`FORNAX_<SECTION>__<KEY>`) and `--set`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use platform::Secret;
+
+use super::declare::{KeyFact, Raw, SectionFact, Value, settings};
+use super::values::{
+    Auto, ByteCount, CacheType, FlashAttention, Keep, LogFormat, Span, WaitPolicy,
+};
+
+settings! {
+    /// The listener.
+    server: ServerSettings {
+        /// Address and port to listen on; port 0 takes a free one. Any address but loopback needs TLS or
+        /// `allow_insecure_bind`. Short form: FORNAX_BIND, --bind.
+        bind: SocketAddr = "127.0.0.1:8080",
+        /// Certificate chain for HTTPS, in PEM. Read again on SIGHUP.
+        tls_cert: Option<PathBuf> = "",
+        /// Private key of the certificate, in PEM.
+        tls_key: Option<PathBuf> = "",
+        /// Listen on other than loopback without TLS: keys and prompts then cross the network in clear.
+        /// Only behind a proxy that does TLS.
+        allow_insecure_bind: bool = "false",
+        /// Largest request body.
+        body_limit_bytes: ByteCount = "32MiB",
+        /// How long a request's body may take to arrive.
+        body_timeout: Span = "60s",
+        /// After SIGTERM, how long running requests may go on.
+        drain_timeout: Span = "30s",
+        /// How long a stream may be silent before a comment keeps its connection alive.
+        keep_alive_interval: Span = "10s",
+        /// Origins of web pages that may call from a browser, such as "https://chat.example.org"; "*" for any.
+        cors_origins: Vec<String> = "",
+        /// Threads that move requests (models have their own); automatic: 2.
+        worker_threads: Auto<u32> = "auto",
+    }
+    /// Where everything is kept.
+    data: DataSettings {
+        /// Directory of models, keys and sockets; made with mode 0700. When empty: $XDG_DATA_HOME/fornax, or
+        /// ~/.local/share/fornax, or /var/lib/fornax for a user without a home. Short form: FORNAX_DATA_DIR, --data-dir.
+        dir: Option<PathBuf> = "",
+    }
+    /// How models are loaded.
+    models: ModelSettings {
+        /// Memory that all loaded models may use together; automatic: what is available at the start, less a tenth.
+        memory_budget_bytes: Auto<ByteCount> = "auto",
+        /// How long an unused model stays in memory; "forever": until its memory is needed.
+        keep_alive: Keep = "5m",
+        /// Models loaded at the start and never unloaded.
+        pinned: Vec<String> = "",
+        /// Tokens that one conversation may reach; automatic: what the model was trained for, bounded by memory.
+        context_tokens: Auto<u32> = "auto",
+        /// Tokens of a model's whole cache, shared by all conversations; automatic: chosen from the model.
+        cache_tokens: Auto<u32> = "auto",
+        /// Answers that one model generates at once; automatic: chosen from the model.
+        sequences_max: Auto<u32> = "auto",
+        /// Requests that wait for a slot before more are refused; automatic: chosen from the model.
+        queue_max: Auto<u32> = "auto",
+        /// Processor threads per model; automatic: the cores of the machine.
+        threads: Auto<u32> = "auto",
+        /// Layers on the GPU, where this build has one; automatic: all that fit.
+        gpu_layers: Auto<u32> = "auto",
+        /// Milliseconds that one step of the model may take while others stream; automatic: chosen from the model.
+        step_budget_ms: Auto<u32> = "auto",
+        /// How the token cache is stored: f16, or q8_0 for half the memory and a little less precision.
+        cache_type: CacheType = "f16",
+        /// Flash attention: auto, on, off.
+        flash_attention: FlashAttention = "auto",
+        /// From starting a model's process until it must be ready.
+        load_timeout: Span = "5m",
+        /// How idle engine threads wait: passive (sleep), active (spin), auto (sleep when cores are shared).
+        omp_wait_policy: WaitPolicy = "auto",
+        /// Added to the niceness of model processes, 0 to 19, so that the server itself stays quick.
+        niceness: u32 = "0",
+        /// Limit of a model process's address space, files included; empty: none.
+        address_space_max_bytes: Option<ByteCount> = "",
+    }
+    /// Where models come from.
+    hub: HubSettings {
+        /// Base address of the hub that "hf:owner/repository" names; a mirror of yours, for instance.
+        url: String = "https://huggingface.co",
+        /// Token for private repositories.
+        token: Secret = "",
+        /// Refuse every download. Short form: --offline.
+        offline: bool = "false",
+    }
+    /// Bounds on what clients may ask at once.
+    limits: LimitSettings {
+        /// Requests being answered at once; more are told to come back (429).
+        requests_max: u32 = "1024",
+    }
+    /// The log, on standard error.
+    log: LogSettings {
+        /// error, warn, info, debug, trace, or directives such as "info,inference=debug".
+        level: String = "info",
+        /// pretty for people, json for machines.
+        format: LogFormat = "pretty",
+    }
+    /// Traces.
+    telemetry: TelemetrySettings {
+        /// "http://host:4317" of an OpenTelemetry collector (OTLP over gRPC); empty: no traces leave the process.
+        otlp_endpoint: String = "",
+        /// Headers for the collector: "name=value, name=value".
+        otlp_headers: Secret = "",
+        /// Share of traces that are recorded, 0 to 1; a caller's decision in `traceparent` wins.
+        sample_ratio: f64 = "1",
+        /// Name of this service in traces.
+        service_name: String = "fornax",
+    }
+    /// Metrics, at /metrics.
+    metrics: MetricsSettings {
+        /// Readable without a key.
+        public: bool = "false",
+        /// Also under the names that vLLM uses, for dashboards and routers made for it.
+        vllm_names: bool = "false",
+    }
+    /// What client commands (ps) talk to.
+    client: ClientSettings {
+        /// Address of the server; when empty, the one that runs on this data directory. Short form: FORNAX_URL.
+        url: String = "",
+        /// Key to present; when empty, the one in <data-dir>/admin.key. Short form: FORNAX_API_KEY.
+        api_key: Secret = "",
+    }
+}

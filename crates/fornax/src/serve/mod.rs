@@ -1,0 +1,197 @@
+//! `serve`: puts the parts together, listens, and ends gracefully.
+//!
+//! Order of a start: data directory and its lock, signals (log, metrics, traces), keys, store, shipped model,
+//! supervisor, service, router, listener. Order of an end: stop admitting (`/readyz` turns false), let running requests
+//! finish up to the deadline, close connections, end the model processes, deliver the last traces.
+
+mod banner;
+pub mod first_start;
+mod listener;
+pub mod logging;
+pub mod parts {
+    pub struct S;
+    impl Clone for S {
+        fn clone(&self) -> S {
+            S
+        }
+    }
+    impl S {
+        pub async fn refresh_metrics(&self) {}
+        pub async fn shutdown(&self, _d: std::time::Duration) {}
+    }
+    pub struct Parts {
+        pub supervisor: S,
+        pub service: std::sync::Arc<service::Service>,
+    }
+    impl Parts {
+        pub fn pin(&self, _m: &str) {}
+    }
+    pub async fn assemble(
+        _c: &crate::cli::Context,
+        _s: inference::store::ModelStore,
+        _k: security::KeyStore,
+        _r: &std::path::Path,
+    ) -> anyhow::Result<Parts> {
+        Err(crate::exit::Ended::new(
+            crate::exit::Exit::NotSupported,
+            "this build cannot run models yet",
+        ))
+    }
+}
+mod signals;
+mod trace;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use inference::store::ModelStore;
+use platform::files::{DirectoryLock, create_private_directory};
+use surfaces::SurfaceOptions;
+use tokio::time::Instant;
+
+use crate::cli::Context;
+use crate::config::reference;
+
+/// Threads that move requests unless configured: they parse, frame and copy; models compute in processes of their own.
+const WORKER_THREADS: usize = 2;
+/// How often histograms are folded.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// After the drain, how long connections may take to deliver their last bytes.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// Metrics of runners are asked this often, so that a scrape waits for nobody.
+const RUNNER_METRICS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Runs the server until a signal ends it.
+pub fn main(context: &Context) -> anyhow::Result<ExitCode> {
+    let threads = context.loaded.settings.server.worker_threads.given();
+    let threads = threads
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(WORKER_THREADS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("fornax")
+        .enable_all()
+        .build()
+        .context("could not start the threads of the server")?;
+    runtime.block_on(serve(context))
+}
+
+async fn serve(context: &Context) -> anyhow::Result<ExitCode> {
+    let settings = &context.loaded.settings;
+    listener::check_exposure(&settings.server)?;
+    let directory = &context.directory;
+    directory.create()?;
+    let _lock = DirectoryLock::acquire(directory.root()).with_context(|| {
+        format!(
+            "could not take the data directory {}",
+            directory.root().display()
+        )
+    })?;
+    let mut signals = signals::Signals::install()?;
+    let telemetry = logging::for_server(context)?;
+    create_private_directory(&directory.run())
+        .context("could not make the directory for sockets")?;
+    directory.withdraw();
+
+    let keys = crate::cli::open_keys(context).await?;
+    let first_key = first_start::first_admin(directory, &keys).await?;
+    let store = ModelStore::open(&directory.models()).context("could not open the model store")?;
+    let offered = first_start::offer_nano(directory, &store)?;
+    let parts = parts::assemble(context, store.clone(), keys, &directory.runners()).await?;
+    let router = surfaces::router(
+        Arc::clone(&parts.service),
+        surface_options(context, &telemetry),
+    );
+    let bound = listener::bind(&settings.server).await?;
+    directory
+        .announce(&bound.address.to_string(), &bound.url)
+        .context("could not write the server's address")?;
+    tracing::info!(address = %bound.address, url = bound.url, configured = ?reference::overridden(&context.loaded), "listening");
+    banner::print(&banner::Banner {
+        url: &bound.url,
+        directory,
+        first_key: first_key.as_ref(),
+        models: &store.list().unwrap_or_default(),
+        offered,
+    });
+    let upkeep = tokio::spawn(keep_up(telemetry.clone(), parts.supervisor.clone()));
+    for model in &settings.models.pinned {
+        parts.pin(model);
+    }
+    metrics::gauge!("fornax_ready").set(1.0);
+
+    let handle = bound.handle.clone();
+    let mut server = tokio::spawn(bound.serve(router));
+    let outcome = loop {
+        tokio::select! {
+            ended = &mut server => break ended.context("the listener panicked").and_then(|served| served.context("could not go on listening")),
+            signal = signals.next() => match signal {
+                signals::Signal::Reload => listener::reload(&settings.server, &bound.tls).await,
+                signals::Signal::End => break Ok(()),
+            },
+        }
+    };
+    // From here a second signal ends at once; model processes die with us.
+    signals.exit_at_next();
+    metrics::gauge!("fornax_ready").set(0.0);
+    let deadline = Instant::now() + settings.server.drain_timeout.0;
+    tracing::info!(
+        seconds = settings.server.drain_timeout.0.as_secs(),
+        "draining"
+    );
+    let left = parts.service.drain(settings.server.drain_timeout.0).await;
+    if left > 0 {
+        tracing::warn!(
+            requests = left,
+            "requests did not finish in time and are cut off"
+        );
+    }
+    handle.graceful_shutdown(Some(CLOSE_GRACE));
+    parts
+        .supervisor
+        .shutdown(deadline.saturating_duration_since(Instant::now()))
+        .await;
+    if !server.is_finished() {
+        drop(tokio::time::timeout(CLOSE_GRACE + Duration::from_secs(1), &mut server).await);
+    }
+    upkeep.abort();
+    directory.withdraw();
+    tracing::info!("stopped");
+    drop(tokio::task::spawn_blocking(move || telemetry.shutdown()).await);
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn keep_up(telemetry: telemetry::Telemetry, supervisor: parts::S) {
+    let mut fold = tokio::time::interval(UPKEEP_INTERVAL);
+    let mut ask = tokio::time::interval(RUNNER_METRICS_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = fold.tick() => telemetry.upkeep(),
+            _ = ask.tick() => supervisor.refresh_metrics().await,
+        }
+    }
+}
+
+fn surface_options(context: &Context, telemetry: &telemetry::Telemetry) -> SurfaceOptions {
+    let settings = &context.loaded.settings;
+    let rendered = telemetry.clone();
+    let now_unix = || {
+        u64::try_from(platform::clock::WallClock::unix_seconds(
+            &platform::clock::SystemClock,
+        ))
+        .unwrap_or(0)
+    };
+    SurfaceOptions {
+        metrics_public: settings.metrics.public,
+        body_bytes_max: usize::try_from(settings.server.body_limit_bytes.0).unwrap_or(usize::MAX),
+        body_timeout: settings.server.body_timeout.0,
+        requests_max: usize::try_from(settings.limits.requests_max).unwrap_or(usize::MAX),
+        keep_alive_interval: settings.server.keep_alive_interval.0,
+        cors_origins: settings.server.cors_origins.clone(),
+        trace: Some(Arc::new(trace::Traces)),
+        version: env!("CARGO_PKG_VERSION"),
+        ..SurfaceOptions::new(Arc::new(move || rendered.render()), Arc::new(now_unix))
+    }
+}
