@@ -6,6 +6,7 @@
 pub mod error;
 pub mod options;
 pub mod protocol;
+pub mod server;
 
 pub use error::{RunnerError, RunnerErrorKind};
 pub use options::{LoadOptions, ModelSource, OpenMpWait, RestartPolicy, SupervisorOptions};

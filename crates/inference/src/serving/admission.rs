@@ -467,7 +467,10 @@ fn new_generation<E: Engine>(
 ) -> Generation {
     let spec = job.spec.clone();
     let prompt_tokens = u32::try_from(job.prompt.len()).unwrap_or(u32::MAX);
-    let room = limits.context_tokens.min(limits.cache_tokens) - prompt_tokens;
+    let room = limits
+        .context_tokens
+        .min(limits.cache_tokens)
+        .saturating_sub(prompt_tokens);
     let ends = &engine.special_tokens().end_of_generation;
     let output = Output::new(&spec, choice, &job.prompt, ends);
     Generation {

@@ -181,7 +181,14 @@ impl<E: Engine> ServingLoop<E> {
                     if self.evict_cells() {
                         continue;
                     }
-                    self.step_back_newest();
+                    // The cache holds less than the engine said. From now on we plan with what it holds.
+                    let held = u64::from(self.index.cells_used()) + self.batch.len() as u64 - 1;
+                    let held = u32::try_from(held).unwrap_or(u32::MAX);
+                    self.limits.cache_tokens = self.limits.cache_tokens.min(held);
+                    tracing::warn!(
+                        cells = held,
+                        "the key/value cache is smaller than the engine said"
+                    );
                     return Ok(false);
                 }
                 // Somebody stopped the computation from outside; who is still wanted is computed again.

@@ -115,6 +115,12 @@ impl<E: Engine> ServingLoop<E> {
         }
     }
 
+    /// Choices that run at a time, at most.
+    #[must_use]
+    pub fn running_max(&self) -> u32 {
+        self.options.running_max
+    }
+
     /// Runs until drained, or until every handle is gone and nothing is left to do.
     ///
     /// # Errors
@@ -150,11 +156,10 @@ impl<E: Engine> ServingLoop<E> {
     fn rest(&mut self, now: Instant) -> Progress {
         let empty = self.jobs.is_empty() && self.pooled.is_empty();
         if empty && (self.draining.is_some() || self.abandoned) {
-            for reply in self
-                .draining
-                .take()
+            let draining = self.draining.as_mut();
+            for reply in draining
                 .into_iter()
-                .flat_map(|draining| draining.replies)
+                .flat_map(|draining| draining.replies.drain(..))
             {
                 // Who asked may have gone; the loop ends all the same.
                 let _ = reply.send(());

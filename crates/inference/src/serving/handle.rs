@@ -25,6 +25,24 @@ pub struct ServingHandle {
     commands: SyncSender<Command>,
 }
 
+/// How texts are embedded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EmbedOptions {
+    /// Scale each vector to length 1.
+    pub normalize: bool,
+    /// Cut inputs that are too long, instead of failing.
+    pub truncate: bool,
+}
+
+/// How a text is tokenized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenizeOptions {
+    /// Add begin and end tokens as the tokenizer says.
+    pub add_special: bool,
+    /// Read written special tokens as tokens.
+    pub parse_special: bool,
+}
+
 /// A channel for the events of one request, with room for `choices` endings beside the usual text.
 #[must_use]
 pub fn event_channel(choices: u32) -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
@@ -75,14 +93,13 @@ impl ServingHandle {
     pub async fn embed(
         &self,
         inputs: Vec<Input>,
-        normalize: bool,
-        truncate: bool,
+        options: EmbedOptions,
     ) -> Result<Embedded, Failure> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Embed(EmbedJob {
             inputs,
-            normalize,
-            truncate,
+            normalize: options.normalize,
+            truncate: options.truncate,
             reply,
         }))?;
         answer.await.map_err(|_| ended())?
@@ -109,14 +126,13 @@ impl ServingHandle {
     pub async fn tokenize(
         &self,
         text: String,
-        add_special: bool,
-        parse_special: bool,
+        options: TokenizeOptions,
     ) -> Result<Vec<Token>, Failure> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Tokenize {
             text,
-            add_special,
-            parse_special,
+            add_special: options.add_special,
+            parse_special: options.parse_special,
             reply,
         })?;
         answer.await.map_err(|_| ended())?

@@ -14,3 +14,6 @@ pub mod request;
 pub mod sampler;
 pub mod stop;
 pub mod text;
+
+#[cfg(test)]
+mod tests;
