@@ -95,7 +95,8 @@ pub enum EngineError {
     },
 }
 
-/// A flag another thread sets to stop a running `decode` early (checked by the engine between graph nodes).
+/// A flag another thread sets to stop a running `decode` or `embed` early (checked by the engine between graph
+/// nodes). It stays set until its owner clears it: while it is set, every computation is stopped.
 pub type Interrupt = std::sync::Arc<std::sync::atomic::AtomicBool>;
 
 /// A loaded model.
@@ -114,6 +115,15 @@ pub trait Engine: Send {
     ) -> Result<Vec<Token>, EngineError>;
     /// Appends the bytes of `token` to `out` (not always whole UTF-8). Control tokens have no bytes unless `special`.
     fn token_bytes(&self, token: Token, special: bool, out: &mut Vec<u8>);
+    /// The text of tokens together, as the tokenizer puts it: where it adds a space before the first word, that is
+    /// taken off again. Streams append [`Engine::token_bytes`] instead.
+    fn detokenize(&self, tokens: &[Token], special: bool) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for &token in tokens {
+            self.token_bytes(token, special, &mut bytes);
+        }
+        bytes
+    }
     /// Computes a batch; `Ok` means every entry is in the cache and the asked rows have logits.
     fn decode(&mut self, batch: &[BatchEntry]) -> Result<(), EngineError>;
     /// Logits of batch entry `index` of the last `decode`, length `vocabulary`.

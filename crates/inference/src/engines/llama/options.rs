@@ -7,8 +7,8 @@ use crate::engine::EngineError;
 pub struct LlamaOptions {
     /// Positions one sequence may reach; 0: what the model was trained for, bounded by `cache_tokens`.
     pub context_tokens: u32,
-    /// Cells of the key/value cache shared by all sequences; 0: the context (at most [`CACHE_TOKENS_DEFAULT`] when
-    /// that is 0 too).
+    /// Cells of the key/value cache shared by all sequences; 0: some 256 MiB of them, at most
+    /// [`CACHE_TOKENS_DEFAULT`] and never fewer than `context_tokens` or what a conversation needs.
     pub cache_tokens: u32,
     /// Sequence ids: live sequences and cached prefixes together; 0: [`SEQUENCES_DEFAULT`].
     pub sequences_max: u32,
@@ -30,9 +30,8 @@ pub struct LlamaOptions {
 pub const SEQUENCES_DEFAULT: u32 = 32;
 /// The library's limit of sequence ids (`LLAMA_MAX_SEQ`).
 pub const SEQUENCES_LIMIT: u32 = 256;
-/// Cache cells when neither the options nor a short context say less. A 1B model's cell takes about 20 KiB in
-/// F16, so this default is some 160 MiB there.
-pub const CACHE_TOKENS_DEFAULT: u32 = 8192;
+/// Most cache cells that a model gets unasked: 16 conversations of a thousand tokens.
+pub const CACHE_TOKENS_DEFAULT: u32 = 16_384;
 /// Tokens per call when the options name none: past this a CPU gains nothing from larger batches.
 pub const BATCH_TOKENS_DEFAULT: u32 = 512;
 /// Upper bound of every token count in the options: no model today reaches it, and sums stay far from overflow.
