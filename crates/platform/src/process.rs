@@ -17,6 +17,7 @@
     reason = "limits, priorities and signals of processes are system calls without safe wrappers in std"
 )]
 
+use std::ffi::OsString;
 use std::io;
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -256,6 +257,18 @@ pub fn command_line(pid: u32) -> Option<Vec<String>> {
             .map(|part| String::from_utf8_lossy(part).into_owned())
             .collect(),
     )
+}
+
+/// Variables of this process's environment named in `names` or starting with one of `prefixes`: what a child may inherit
+/// when it must not see the rest. Configuration never comes from here.
+pub fn environment(names: &[&str], prefixes: &[&str]) -> Vec<(OsString, OsString)> {
+    std::env::vars_os()
+        .filter(|(name, _)| {
+            name.to_str().is_some_and(|name| {
+                names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+            })
+        })
+        .collect()
 }
 
 /// How a process ended, in words that read well after "the process": "was killed by SIGSEGV", "exited with status 3".

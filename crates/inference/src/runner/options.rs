@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::protocol::LoadRequest;
+use crate::store::ResolvedModel;
 
 /// A model to run, as much of it as a supervisor needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,17 @@ pub struct ModelSource {
     pub path: PathBuf,
     /// Its size.
     pub size_bytes: u64,
+}
+
+impl From<&ResolvedModel> for ModelSource {
+    fn from(model: &ResolvedModel) -> Self {
+        ModelSource {
+            name: model.manifest.name.clone(),
+            digest: model.manifest.digest.clone(),
+            path: model.path.clone(),
+            size_bytes: model.manifest.size_bytes,
+        }
+    }
 }
 
 /// How to load a model. The default of every field means "choose from the model and the machine".

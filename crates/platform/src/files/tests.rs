@@ -1,4 +1,8 @@
 //! Files behave at their boundary: what a second reader finds on disk.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests look at files from outside"
+)]
 
 use super::*;
 use std::io::Write;

@@ -143,3 +143,15 @@ fn a_panicking_task_does_not_end_the_spawner() {
     let mut child = spawner.spawn(shell("exit 0")).expect("still spawning");
     assert!(child.wait().expect("wait").success());
 }
+
+#[test]
+fn only_named_variables_are_passed_on() {
+    let passed = environment(&["PATH"], &["CARGO_PKG_"]);
+    assert!(passed.iter().any(|(name, _)| name == "PATH"));
+    assert!(passed.iter().all(|(name, _)| {
+        name == "PATH"
+            || name
+                .to_str()
+                .is_some_and(|name| name.starts_with("CARGO_PKG_"))
+    }));
+}
