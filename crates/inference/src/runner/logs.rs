@@ -105,22 +105,22 @@ fn log_line(text: &str, model: &str, pid: u32) -> String {
     message
 }
 
-/// Level, message and remaining fields of a line written by `tracing`'s JSON formatter.
+/// Level, message and remaining fields of a line written by `tracing`'s JSON formatter, with the event's fields flattened
+/// into the object or nested in it.
 fn parse_json_line(text: &str) -> Option<(tracing::Level, String, Option<String>)> {
     if !text.starts_with('{') {
         return None;
     }
-    let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    let level = value.get("level")?.as_str()?.parse().ok()?;
-    let mut fields = value
-        .get("fields")
-        .and_then(|fields| fields.as_object())
-        .cloned()
-        .unwrap_or_default();
-    let message = fields
-        .shift_remove("message")
-        .or_else(|| value.get("message").cloned())?;
-    let message = message.as_str()?.to_owned();
+    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+    let level = fields.shift_remove("level")?.as_str()?.parse().ok()?;
+    if let Some(serde_json::Value::Object(nested)) = fields.shift_remove("fields") {
+        fields.extend(nested);
+    }
+    let message = fields.shift_remove("message")?.as_str()?.to_owned();
+    // What the parent's own event says already.
+    for name in ["timestamp", "target", "model", "span", "spans", "threadId"] {
+        fields.shift_remove(name);
+    }
     let rest = (!fields.is_empty()).then(|| serde_json::Value::Object(fields).to_string());
     Some((level, message, rest))
 }
@@ -164,6 +164,15 @@ mod tests {
                 tracing::Level::WARN,
                 "cache is full".into(),
                 Some(r#"{"used":9}"#.into())
+            ))
+        );
+        let flat = r#"{"timestamp":"t","level":"INFO","message":"ready","tokens":9,"target":"x","model":"m"}"#;
+        assert_eq!(
+            parse_json_line(flat),
+            Some((
+                tracing::Level::INFO,
+                "ready".into(),
+                Some(r#"{"tokens":9}"#.into())
             ))
         );
         assert_eq!(parse_json_line("{not json"), None);

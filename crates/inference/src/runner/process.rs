@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::process::{ChildLimits, EndSignal, Spawner, describe_exit};
-use tokio::process::Child;
+use tokio::process::{Child, ChildStdin};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -62,6 +62,8 @@ pub(super) struct RunnerProcess {
     /// Its number.
     pub(super) pid: u32,
     last_lines: LastLines,
+    /// The other end of its standard input. It ends when this closes, also where the kernel sends no death signals.
+    _lifeline: Option<ChildStdin>,
     /// Reads its standard error; ends when the last holder of that pipe does.
     log: Option<JoinHandle<()>>,
 }
@@ -112,7 +114,7 @@ impl RunnerProcess {
             .arg(&files.socket)
             .arg("--name")
             .arg(&model.name)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .env_clear()
@@ -146,6 +148,8 @@ impl RunnerProcess {
         // Without this file a crash of the parent on a system without death signals would leave the child unknown.
         let _ = std::fs::File::create(&files.pid_file)
             .and_then(|mut file| file.write_all(format!("{pid}\n").as_bytes()));
+        // Taken out, because waiting for a child closes what is left in it.
+        let lifeline = child.stdin.take();
         let last_lines = LastLines::default();
         let log = child.stderr.take().map(|stderr| {
             tokio::spawn(forward(stderr, model.name.clone(), pid, last_lines.clone()))
@@ -155,6 +159,7 @@ impl RunnerProcess {
             files,
             pid,
             last_lines,
+            _lifeline: lifeline,
             log,
         })
     }

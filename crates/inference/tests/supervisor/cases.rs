@@ -11,20 +11,21 @@ use libtest_mimic::Trial;
 
 use super::harness::*;
 
+macro_rules! trials {
+    ($($name:ident),* $(,)?) => {
+        vec![$(Trial::test(stringify!($name), || {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .expect("runtime")
+                .block_on($name());
+            Ok(())
+        })),*]
+    };
+}
+
 pub fn all() -> Vec<Trial> {
-    macro_rules! trials {
-        ($($name:ident),* $(,)?) => {
-            vec![$(Trial::test(stringify!($name), || {
-                tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(2)
-                    .enable_all()
-                    .build()
-                    .expect("runtime")
-                    .block_on($name());
-                Ok(())
-            })),*]
-        };
-    }
     trials![
         calls_go_through_and_the_last_lease_frees_nothing,
         a_hundred_at_once_start_one_process,
@@ -52,6 +53,15 @@ pub fn all() -> Vec<Trial> {
         a_killed_parent_leaves_no_child,
         a_dropped_supervisor_leaves_no_child,
         loading_and_calls_are_quick,
+    ]
+}
+
+/// The same with the product's own runner and the model that ships with it.
+#[cfg(feature = "llama")]
+pub fn with_a_real_model() -> Vec<Trial> {
+    trials![
+        the_shipped_model_loads_answers_and_survives_a_kill,
+        a_truncated_model_is_refused_by_the_real_runner,
     ]
 }
 
@@ -513,4 +523,84 @@ async fn loading_and_calls_are_quick() {
     );
     assert!(ready < Duration::from_secs(2), "{ready:?}");
     assert!(trips[100] < Duration::from_millis(20), "{:?}", trips[100]);
+}
+
+#[cfg(feature = "llama")]
+fn shipped_model() -> inference::runner::ModelSource {
+    let path = std::path::PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../models/fornax-nano/fornax-nano.gguf"
+    ));
+    inference::runner::ModelSource {
+        name: "fornax-nano".into(),
+        digest: "sha256:nano".into(),
+        size_bytes: path.metadata().expect("shipped").len(),
+        path,
+    }
+}
+
+#[cfg(feature = "llama")]
+async fn the_shipped_model_loads_answers_and_survives_a_kill() {
+    use inference::runner::protocol::{GenerateRequest, generate_event, generate_request::Prompt};
+    let bench = Bench::new(|_| {});
+    let model = shipped_model();
+    let started = Instant::now();
+    let lease = bench.acquire(&model).await.expect("load");
+    let ready = started.elapsed();
+    assert!(lease.facts().generates && lease.facts().context_tokens > 0);
+    let request = |tokens_max| GenerateRequest {
+        prompt: Some(Prompt::Text("ROMEO:".into())),
+        add_special: true,
+        tokens_max: Some(tokens_max),
+        ignore_end: true,
+        ..GenerateRequest::default()
+    };
+    let mut stream = lease.generate(request(16)).await.expect("accepted");
+    let mut output_tokens = 0;
+    while let Some(item) = stream.next().await {
+        if let Some(generate_event::Event::Finished(finished)) = item.expect("event").event {
+            output_tokens = finished.output_tokens;
+        }
+    }
+    assert_eq!(output_tokens, 16);
+    let mut trips = Vec::new();
+    for _ in 0..200 {
+        let started = Instant::now();
+        let request = TokenizeRequest {
+            text: "a".into(),
+            ..TokenizeRequest::default()
+        };
+        lease.tokenize(request).await.expect("ids");
+        trips.push(started.elapsed());
+    }
+    trips.sort();
+    println!(
+        "fornax-nano: acquire to ready {ready:?}, tokenize p50 {:?}, memory {} MiB, parent {} MiB",
+        trips[100],
+        bench.supervisor.residents()[0].memory_bytes / MIB,
+        platform::memory::own().expect("status").resident_bytes / MIB
+    );
+    assert_eq!(bench.supervisor.stats().await[0].1.output_tokens, 16);
+    let mut stream = lease.generate(request(400)).await.expect("accepted");
+    first_text(&mut stream).await;
+    platform::process::send_signal(lease.pid(), platform::process::EndSignal::Kill).expect("kill");
+    let (_, error) = read(stream).await;
+    assert_eq!(error.expect("died").kind, RunnerErrorKind::Crashed);
+    let fresh = bench.acquire(&model).await.expect("a fresh runner");
+    let stream = fresh.generate(request(4)).await.expect("accepted");
+    assert_eq!(read(stream).await.1, None);
+    bench.supervisor.shutdown(Duration::from_secs(5)).await;
+    assert!(!runs(fresh.pid()));
+}
+
+#[cfg(feature = "llama")]
+async fn a_truncated_model_is_refused_by_the_real_runner() {
+    let bench = Bench::new(|_| {});
+    let mut model = shipped_model();
+    let bytes = std::fs::read(&model.path).expect("read");
+    model.path = bench.directory.path().join("cut.gguf");
+    std::fs::write(&model.path, &bytes[..bytes.len() / 2]).expect("write");
+    let error = bench.acquire(&model).await.expect_err("half a file");
+    println!("half a file: {error}");
+    assert!(matches!(error.kind, RunnerErrorKind::Load { .. }));
 }

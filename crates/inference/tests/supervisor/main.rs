@@ -2,7 +2,7 @@
 //!
 //! The program plays three parts, told apart by its first argument: `runner` is a small child that speaks the real protocol
 //! and generates deterministically (see `runner.rs`), `parent` is a server that the tests kill, and anything else is the
-//! list of tests. No model library is involved.
+//! list of tests. No model library is involved, except in the last tests when the feature `llama` is on.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -21,7 +21,13 @@ fn main() {
         Some("parent") => harness::parent_main(&arguments[1..]),
         _ => {
             let arguments = libtest_mimic::Arguments::from_args();
-            libtest_mimic::run(&arguments, cases::all()).exit();
+            let trials = cases::all();
+            #[cfg(feature = "llama")]
+            let trials = trials
+                .into_iter()
+                .chain(cases::with_a_real_model())
+                .collect();
+            libtest_mimic::run(&arguments, trials).exit();
         }
     }
 }

@@ -4,6 +4,8 @@
 //! `weights BYTES`, `stubborn` (ignores Unload and SIGTERM). The prompt's first word is a command: `crash`, `segfault`,
 //! `kill` (after two words of output), `hang`, `slow` (a word every 20 ms, for ever), `refuse`, `short` (ends without
 //! finishing); otherwise the prompt comes back word by word.
+//!
+//! A model file whose name ends in `.gguf` is served by the product's own runner instead.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -37,16 +39,30 @@ pub fn main(arguments: &[String]) {
         at.and_then(|at| arguments.get(at + 1)).cloned()
     };
     let (model, socket) = (value("--model"), value("--socket"));
+    let model = PathBuf::from(model.expect("--model"));
+    let socket = PathBuf::from(socket.expect("--socket"));
+    if model
+        .extension()
+        .is_some_and(|extension| extension == "gguf")
+    {
+        let arguments = inference::runner::server::RunnerArguments {
+            model,
+            socket,
+            name: value("--name").expect("--name"),
+            parent_pid: None,
+        };
+        inference::runner::server::run(arguments).expect("serve");
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("runtime");
     runtime.block_on(async {
-        let socket = socket.expect("--socket");
         eprintln!(r#"{{"level":"INFO","fields":{{"message":"test runner starts"}}}}"#);
         let listener = tokio::net::UnixListener::bind(socket).expect("bind");
         let child = Child {
-            model: model.expect("--model").into(),
+            model,
             running: Arc::default(),
             output_tokens: Arc::default(),
             draining: Arc::default(),

@@ -274,20 +274,25 @@ async fn load_and_tell(
 ) {
     use wire::load_event::Event;
     let (progress, mut told) = mpsc::channel(LOAD_EVENTS_MAX);
-    let (ready, outcome) = oneshot::channel();
+    let (ready, mut outcome) = oneshot::channel();
     let started = load::start(model, request, progress, ready);
-    while let Some(progress) = told.recv().await {
-        let event = Some(Event::Progress(progress));
-        // A reader that is behind misses progress, not the end.
-        let _ = events.try_send(Ok(wire::LoadEvent { event }));
-    }
     let loaded = match started {
-        Ok(()) => outcome.await.unwrap_or_else(|_| {
-            Err(load::failure(
-                "engine",
-                "the engine's thread ended while loading",
-            ))
-        }),
+        // The engine's thread keeps its end of `progress` for as long as it serves: the outcome ends the wait.
+        Ok(()) => loop {
+            tokio::select! {
+                loaded = &mut outcome => break loaded.unwrap_or_else(|_| {
+                    Err(load::failure(
+                        "engine",
+                        "the engine's thread ended while loading",
+                    ))
+                }),
+                Some(progress) = told.recv() => {
+                    let event = Some(Event::Progress(progress));
+                    // A reader that is behind misses progress, not the end.
+                    let _ = events.try_send(Ok(wire::LoadEvent { event }));
+                }
+            }
+        },
         Err(error) => Err(load::failure(
             "engine",
             format!("no engine thread: {error}"),
