@@ -70,10 +70,6 @@ pub enum ResidentState {
     Ready,
     /// It finishes what runs and ends.
     Draining,
-    /// It died; a new runner starts after a pause.
-    Restarting,
-    /// It could not be loaded.
-    Failed,
 }
 
 impl ResidentState {
@@ -83,8 +79,6 @@ impl ResidentState {
             ResidentState::Loading => "loading",
             ResidentState::Ready => "ready",
             ResidentState::Draining => "draining",
-            ResidentState::Restarting => "restarting",
-            ResidentState::Failed => "failed",
         }
     }
 }

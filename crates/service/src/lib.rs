@@ -11,9 +11,13 @@ mod identifiers;
 mod inference_calls;
 mod limits;
 mod prepare;
+mod pulling;
 mod runtime;
 mod service;
 mod signals;
+mod supervised;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use administration::*;

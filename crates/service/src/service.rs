@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use inference::runner::LoadOptions;
+use inference::runner::{LoadOptions, Supervisor};
 use inference::store::ModelStore;
+use inference::store::pull::{PullOptions, Source};
 use platform::Clock;
-use security::{Action, CreatedKey, Decision, Identity, KeyRecord, KeyStore, NewKey, decide};
+use security::{Action, CreatedKey, Decision, Identity, KeyRecord, KeyStore, NewKey, Scope, decide};
 use tokio::sync::watch;
 
 use crate::administration::{ModelSummary, Pull, PullRequest, Readiness, ResidentModel};
@@ -17,6 +18,7 @@ use crate::failures;
 use crate::generation::InFlight;
 use crate::limits::RequestLimits;
 use crate::prepare;
+use crate::pulling;
 use crate::runtime::ModelRuntime;
 
 /// What a service is made of.
@@ -31,6 +33,8 @@ pub struct ServiceOptions {
     pub limits: RequestLimits,
     /// How models are loaded when their own settings say nothing.
     pub load: LoadOptions,
+    /// How models are pulled: offline or not, from which hub.
+    pub pull: PullOptions,
 }
 
 /// Everything Fornax can do. Every method checks what its caller may do, whatever the surface did before.
@@ -41,11 +45,17 @@ pub struct Service {
     pub(crate) clock: Clock,
     pub(crate) limits: RequestLimits,
     pub(crate) load: LoadOptions,
+    pull: PullOptions,
     draining: AtomicBool,
     in_flight: watch::Sender<usize>,
 }
 
 impl Service {
+    /// A service whose models run in the runner processes of `supervisor`.
+    pub fn new(options: ServiceOptions, supervisor: Supervisor) -> Self {
+        Self::assemble(options, Arc::new(supervisor))
+    }
+
     /// A service whose models run in `runtime`.
     pub(crate) fn assemble(options: ServiceOptions, runtime: Arc<dyn ModelRuntime>) -> Self {
         Service {
@@ -55,6 +65,7 @@ impl Service {
             clock: options.clock,
             limits: options.limits,
             load: options.load,
+            pull: options.pull,
             draining: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
         }
@@ -206,17 +217,27 @@ impl Service {
         }
     }
 
-    /// Fetches a model into the store.
+    /// Fetches a model into the store. Files of this machine are imported for administrators only: whoever may pull
+    /// over the network may not therefore read the server's disk.
     ///
     /// # Errors
     /// `InvalidRequest` when the source is not one; what goes wrong later is in the stream.
     pub async fn pull(&self, identity: &Identity, request: PullRequest) -> Result<Pull> {
         self.authorize(Some(identity), Action::PullModel)?;
-        let _guard = self.enter()?;
-        Err(Error::new(
-            ErrorKind::NotSupported,
-            format!("This build cannot pull {}.", request.source),
-        ))
+        let guard = self.enter()?;
+        let source = Source::parse(&request.source).map_err(failures::from_store)?;
+        if matches!(source, Source::File(_)) && !identity.scopes.contains(Scope::Admin) {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                "Importing a file of the server needs a key with the scope 'admin'.",
+            ));
+        }
+        let options = PullOptions {
+            name: request.name,
+            ..self.pull.clone()
+        };
+        let store = self.catalog.store().clone();
+        Ok(pulling::stream(store, source, options, guard))
     }
 
     /// Deletes a model from the store; its runner ends first.

@@ -271,7 +271,7 @@ impl ChatTemplate {
                 Value::from_function(move |format: String| strftime(&format, now_unix)),
             ),
         ]);
-        let context: Value = variables.into_iter().collect();
+        let context = Value::from_pairs(variables);
 
         let mut output = Bounded(Vec::new());
         environment

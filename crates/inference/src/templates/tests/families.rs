@@ -212,7 +212,9 @@ fn llama_refuses_two_calls_in_its_own_words() {
     let mut conversation = called_conversation();
     let call = conversation.messages[1].tool_calls[0].clone();
     conversation.messages[1].tool_calls.push(call);
-    let error = compile(LLAMA).render(&conversation, 0).expect_err("refused");
+    let error = compile(LLAMA)
+        .render(&conversation, 0)
+        .expect_err("refused");
     assert_eq!(
         error,
         TemplateError::Refused {
@@ -254,7 +256,10 @@ fn gemma_plain_and_its_refusal() {
 #[test]
 fn gemma_hears_of_tools_in_text() {
     // Its template knows neither tools nor a system role, so the description is refused like any system message.
-    assert_eq!(rendered(GEMMA, &called_conversation()), "System role not supported");
+    assert_eq!(
+        rendered(GEMMA, &called_conversation()),
+        "System role not supported"
+    );
 }
 
 #[test]
@@ -262,7 +267,11 @@ fn deepseek_opens_reasoning_and_hears_of_tools_in_text() {
     let template = compile(DEEPSEEK);
     let rendered = template.render(&called_conversation(), 0).expect("render");
     assert!(rendered.reasoning_open);
-    assert!(rendered.text.starts_with("<s>You can call functions."), "{}", rendered.text);
+    assert!(
+        rendered.text.starts_with("<s>You can call functions."),
+        "{}",
+        rendered.text
+    );
     assert!(rendered.text.contains(TOOL_JSON));
     assert!(rendered.text.ends_with(
         "<|User|>Weather in Oslo?<|Assistant|><tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call></s>\
@@ -274,7 +283,10 @@ fn deepseek_opens_reasoning_and_hears_of_tools_in_text() {
 fn formats_are_told_from_sources() {
     let facts = |source| {
         let template = compile(source);
-        (template.tool_format(), template.reasoning().map(|marks| marks.open))
+        (
+            template.tool_format(),
+            template.reasoning().map(|marks| marks.open),
+        )
     };
     assert_eq!(facts(QWEN), (ToolFormat::Hermes, Some("<think>")));
     assert_eq!(facts(LLAMA), (ToolFormat::LlamaJson, None));

@@ -16,7 +16,11 @@ fn compiler() -> GrammarCompiler {
     let mut words: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
     words[255].clear();
     words.push(b"\xff<|end|>".to_vec());
-    words.extend(CONTROL.iter().map(|name| [b"\xff", name.as_bytes()].concat()));
+    words.extend(
+        CONTROL
+            .iter()
+            .map(|name| [b"\xff", name.as_bytes()].concat()),
+    );
     GrammarCompiler::new(Vocabulary::new(words, vec![256]))
 }
 
@@ -27,16 +31,20 @@ fn tokens(text: &str) -> Vec<u32> {
     while !rest.is_empty() {
         if let Some(after) = rest.strip_prefix('‹') {
             let (name, after) = after.split_once('›').expect("closed");
-            let index = CONTROL.iter().position(|known| *known == name).expect("known");
+            let index = CONTROL
+                .iter()
+                .position(|known| *known == name)
+                .expect("known");
             ids.push(257 + index as u32);
             rest = after;
         } else {
-            ids.push(u32::from(rest.as_bytes()[0]));
-            rest = &rest[1..];
-            while !rest.is_empty() && !rest.is_char_boundary(0) {
-                ids.push(u32::from(rest.as_bytes()[0]));
-                rest = &rest[1..];
-            }
+            let length = rest.chars().next().map_or(1, char::len_utf8);
+            ids.extend(
+                rest.as_bytes()[..length]
+                    .iter()
+                    .map(|byte| u32::from(*byte)),
+            );
+            rest = &rest[length..];
         }
     }
     ids
@@ -89,22 +97,30 @@ impl Case<'_> {
                     .unwrap_or_else(|error| panic!("{error}\n{lark}"));
                 let mut ids = tokens(text);
                 ids.push(256);
-                let taken = ids.iter().all(|id| {
-                    grammar.check(*id) && grammar.accept(*id).is_ok()
-                });
+                let taken = ids
+                    .iter()
+                    .all(|id| grammar.check(*id) && grammar.accept(*id).is_ok());
                 assert_eq!(taken, expected, "{text:?} under\n{lark}");
             }
         }
     }
 }
 
-const CALL: &str = "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call>";
+const CALL: &str =
+    "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call>";
 const NOW: &str = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
 
 #[test]
 fn hermes_auto_allows_text_and_well_formed_calls_only() {
     case(ToolFormat::Hermes, CallRule::Auto).check(
-        &["", "Hello <b> é.", CALL, &format!("Let me see.\n{CALL}"), &format!("{CALL}\n{NOW}"), &format!("{CALL}{NOW}")],
+        &[
+            "",
+            "Hello <b> é.",
+            CALL,
+            &format!("Let me see.\n{CALL}"),
+            &format!("{CALL}\n{NOW}"),
+            &format!("{CALL}{NOW}"),
+        ],
         &[
             "see <tool_call> here",
             "<tool_call>\n{\"name\": \"other\", \"arguments\": {}}\n</tool_call>",
@@ -118,7 +134,10 @@ fn hermes_auto_allows_text_and_well_formed_calls_only() {
 #[test]
 fn required_needs_a_call_and_single_allows_one() {
     let mut required = case(ToolFormat::Hermes, CallRule::Required);
-    required.check(&[CALL, &format!("{CALL}\n{NOW}")], &["", "Hello", &format!("Hello {CALL}")]);
+    required.check(
+        &[CALL, &format!("{CALL}\n{NOW}")],
+        &["", "Hello", &format!("Hello {CALL}")],
+    );
     required.parallel = false;
     required.check(&[CALL], &[&format!("{CALL}\n{NOW}")]);
 }
@@ -128,25 +147,49 @@ fn llama_calls_are_bare_objects() {
     let call = "{\"name\": \"get_weather\", \"parameters\": {\"city\": \"Oslo\"}}";
     let mut auto = case(ToolFormat::LlamaJson, CallRule::Auto);
     auto.check(
-        &["", "Hello {", call, &format!("{call};{call}"), &format!("{call}; {call}")],
+        &[
+            "",
+            "Hello {",
+            call,
+            &format!("{call};{call}"),
+            &format!("{call}; {call}"),
+        ],
         &["{\"answer\": 1}", &format!("{call} text")],
     );
     auto.control = true;
-    auto.check(&[&format!("‹<|python_tag|>›{call}"), call, "Hi"], &["‹<|python_tag|>›print(1)"]);
+    auto.check(
+        &[&format!("‹<|python_tag|>›{call}"), call, "Hi"],
+        &["‹<|python_tag|>›print(1)"],
+    );
     case(ToolFormat::LlamaJson, CallRule::Required).check(&[call], &["", "Hello"]);
 }
 
 #[test]
 fn mistral_marks_are_control_tokens_or_text() {
     for control in [false, true] {
-        let mark = |name: &str| if control { format!("‹{name}›") } else { name.to_owned() };
+        let mark = |name: &str| {
+            if control {
+                format!("‹{name}›")
+            } else {
+                name.to_owned()
+            }
+        };
         let open = mark("[TOOL_CALLS]");
         let mut list = case(ToolFormat::MistralList, CallRule::Auto);
         list.control = control;
         let one = "{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}";
         list.check(
-            &["Hello", &format!("{open} [{one}]"), &format!("{open}[{one}, {{\"name\": \"now\", \"arguments\": {{}}}}]"), &format!("Hm {open} [{one}]")],
-            &[&format!("{open} []"), &format!("{open} text"), &format!("{open} [{one}")],
+            &[
+                "Hello",
+                &format!("{open} [{one}]"),
+                &format!("{open}[{one}, {{\"name\": \"now\", \"arguments\": {{}}}}]"),
+                &format!("Hm {open} [{one}]"),
+            ],
+            &[
+                &format!("{open} []"),
+                &format!("{open} text"),
+                &format!("{open} [{one}"),
+            ],
         );
         let mut named = case(ToolFormat::MistralArguments, CallRule::Auto);
         named.control = control;
@@ -154,7 +197,10 @@ fn mistral_marks_are_control_tokens_or_text() {
         let one = format!("{open}get_weather{arguments}{{\"city\": \"Oslo\"}}");
         named.check(
             &["Hello", &one, &format!("Hm{one}{open}now{arguments}{{}}")],
-            &[&format!("{open}other{arguments}{{}}"), &format!("{open}now")],
+            &[
+                &format!("{open}other{arguments}{{}}"),
+                &format!("{open}now"),
+            ],
         );
     }
 }
@@ -164,7 +210,10 @@ fn a_schema_and_tools_together_give_one_or_the_other() {
     let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false});
     let mut both = case(ToolFormat::Hermes, CallRule::Auto);
     both.answer = Answer::JsonSchema(&schema);
-    both.check(&[CALL, "{\"n\": 3}"], &["Hello", "{\"m\": 3}", &format!("{{\"n\": 3}}{CALL}")]);
+    both.check(
+        &[CALL, "{\"n\": 3}"],
+        &["Hello", "{\"m\": 3}", &format!("{{\"n\": 3}}{CALL}")],
+    );
     both.rule = CallRule::Required;
     both.check(&[CALL], &["{\"n\": 3}"]);
     both.rule = CallRule::Auto;
@@ -177,24 +226,37 @@ fn reasoning_may_come_before_what_is_constrained() {
     let marks = ReasoningMarks::detect("</think>").expect("marks");
     let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false});
     for control in [false, true] {
-        let close = if control { "‹</think>›" } else { "</think>" };
+        let close = if control {
+            "‹</think>›"
+        } else {
+            "</think>"
+        };
         let mut open = case(ToolFormat::Hermes, CallRule::Never);
         open.control = control;
         open.answer = Answer::JsonSchema(&schema);
         open.reasoning = ReasoningPrefix::Open(marks);
         open.check(
-            &[&format!("hm, {{\"x\"}} is it\n{close}\n\n{{\"n\": 3}}"), &format!("{close}{{\"n\": 3}}")],
+            &[
+                &format!("hm, {{\"x\"}} is it\n{close}\n\n{{\"n\": 3}}"),
+                &format!("{close}{{\"n\": 3}}"),
+            ],
             &["{\"n\": 3}", &format!("hm{close}Hello")],
         );
         open.reasoning = ReasoningPrefix::Optional(marks);
         open.check(
-            &[&format!("<think>\nhm\n{close}\n\n{{\"n\": 3}}"), "{\"n\": 3}"],
+            &[
+                &format!("<think>\nhm\n{close}\n\n{{\"n\": 3}}"),
+                "{\"n\": 3}",
+            ],
             &["hm", "<think>hm"],
         );
         let mut required = case(ToolFormat::Hermes, CallRule::Required);
         required.control = control;
         required.reasoning = ReasoningPrefix::Open(marks);
-        required.check(&[&format!("so\n{close}\n\n{CALL}")], &[&format!("so{close}text")]);
+        required.check(
+            &[&format!("so\n{close}\n\n{CALL}")],
+            &[&format!("so{close}text")],
+        );
     }
 }
 
@@ -206,7 +268,11 @@ fn references_inside_a_tools_schema_stay_its_own() {
         json!({"type": "object", "properties": {"zone": {"$ref": "#/$defs/zone"}}, "required": ["zone"],
                "additionalProperties": false, "$defs": {"zone": {"enum": ["UTC", "CET"]}}}),
     )];
-    let call = |zone: &str| format!("<tool_call>{{\"name\": \"now\", \"arguments\": {{\"zone\": \"{zone}\"}}}}</tool_call>");
+    let call = |zone: &str| {
+        format!(
+            "<tool_call>{{\"name\": \"now\", \"arguments\": {{\"zone\": \"{zone}\"}}}}</tool_call>"
+        )
+    };
     with_definitions.check(&[&call("CET")], &[&call("XYZ")]);
 }
 
@@ -214,7 +280,10 @@ fn references_inside_a_tools_schema_stay_its_own() {
 fn keywords_that_cannot_be_enforced_are_errors_only_when_strict() {
     let odd = json!({"type": "object", "properties": {"a": {"type": "string", "contentEncoding": "base64", "not": {"const": "x"}}}});
     for strict in [true, false] {
-        let definition = ToolDefinition { strict, ..tool("now", odd.clone()) };
+        let definition = ToolDefinition {
+            strict,
+            ..tool("now", odd.clone())
+        };
         let lark = output_grammar(&GrammarRequest {
             tools: &[&definition],
             rule: CallRule::Required,

@@ -31,7 +31,9 @@ fn read(options: ParserOptions, pieces: &[&str]) -> String {
                 ('c', String::new(), text)
             }
             OutputEvent::Reasoning(text) => ('r', "r(".into(), text),
-            OutputEvent::CallStarted { index, name } => ('s', format!("[{index} {name} "), String::new()),
+            OutputEvent::CallStarted { index, name } => {
+                ('s', format!("[{index} {name} "), String::new())
+            }
             OutputEvent::CallArguments { fragment, .. } => ('s', String::new(), fragment),
         };
         if next != kind || opening.starts_with('[') {
@@ -83,32 +85,68 @@ fn hermes() {
         "[0 f {}][1 get_weather {\"x\":1}]",
     );
     // Cut short by the token limit.
-    check(Hermes, "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1", "[0 f {\"a\": 1]");
+    check(
+        Hermes,
+        "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1",
+        "[0 f {\"a\": 1]",
+    );
     // Marks that are none.
     check(Hermes, "use <tool_call> tags", "use <tool_call> tags");
-    check(Hermes, "<tool_call>\n{\"name\": \"unknown\", \"arguments\": {}}</tool_call>", "<tool_call>\n{\"name\": \"unknown\", \"arguments\": {}}</tool_call>");
+    check(
+        Hermes,
+        "<tool_call>\n{\"name\": \"unknown\", \"arguments\": {}}</tool_call>",
+        "<tool_call>\n{\"name\": \"unknown\", \"arguments\": {}}</tool_call>",
+    );
     check(Hermes, "a <tool_", "a <tool_");
     check(Hermes, "a <tool_call>\n{\"na", "a <tool_call>\n{\"na");
-    check(Hermes, "<tool_call><tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>", "<tool_call>[0 f {}]");
-    check(Hermes, "<tool_call>{\"name\": \"f\", \"arguments\": 3}</tool_call>", "<tool_call>{\"name\": \"f\", \"arguments\": 3}</tool_call>");
+    check(
+        Hermes,
+        "<tool_call><tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>",
+        "<tool_call>[0 f {}]",
+    );
+    check(
+        Hermes,
+        "<tool_call>{\"name\": \"f\", \"arguments\": 3}</tool_call>",
+        "<tool_call>{\"name\": \"f\", \"arguments\": 3}</tool_call>",
+    );
     // Text after a call is text; white space alone is not.
-    check(Hermes, "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call> done ", "[0 f {}]done ");
+    check(
+        Hermes,
+        "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call> done ",
+        "[0 f {}]done ",
+    );
     check(Hermes, "trailing space \n", "trailing space \n");
 }
 
 #[test]
 fn llama() {
     use ToolFormat::LlamaJson;
-    check(LlamaJson, "{\"name\": \"f\", \"parameters\": {\"a\": 1}}", "[0 f {\"a\": 1}]");
-    check(LlamaJson, "<|python_tag|>{\"name\": \"f\", \"parameters\": {}}", "[0 f {}]");
+    check(
+        LlamaJson,
+        "{\"name\": \"f\", \"parameters\": {\"a\": 1}}",
+        "[0 f {\"a\": 1}]",
+    );
+    check(
+        LlamaJson,
+        "<|python_tag|>{\"name\": \"f\", \"parameters\": {}}",
+        "[0 f {}]",
+    );
     check(
         LlamaJson,
         "{\"name\": \"f\", \"parameters\": {}}; {\"name\": \"get_weather\", \"parameters\": {}}",
         "[0 f {}][1 get_weather {}]",
     );
     check(LlamaJson, "{\"answer\": 42}", "{\"answer\": 42}");
-    check(LlamaJson, "see {\"name\": \"f\", \"parameters\": {}}", "see {\"name\": \"f\", \"parameters\": {}}");
-    check(LlamaJson, "<|python_tag|>print(1)", "<|python_tag|>print(1)");
+    check(
+        LlamaJson,
+        "see {\"name\": \"f\", \"parameters\": {}}",
+        "see {\"name\": \"f\", \"parameters\": {}}",
+    );
+    check(
+        LlamaJson,
+        "<|python_tag|>print(1)",
+        "<|python_tag|>print(1)",
+    );
     check(LlamaJson, "  ", "  ");
 }
 
@@ -121,14 +159,26 @@ fn mistral() {
         "[0 f {\"a\": 1}][1 get_weather {}]",
     );
     check(MistralList, "so [TOOL_CALLS] what", "so [TOOL_CALLS] what");
-    check(MistralArguments, "ok[TOOL_CALLS]f[ARGS]{\"a\": 1}[TOOL_CALLS]get_weather[ARGS]{}", "ok[0 f {\"a\": 1}][1 get_weather {}]");
-    check(MistralArguments, "[TOOL_CALLS]g[ARGS]{}", "[TOOL_CALLS]g[ARGS]{}");
+    check(
+        MistralArguments,
+        "ok[TOOL_CALLS]f[ARGS]{\"a\": 1}[TOOL_CALLS]get_weather[ARGS]{}",
+        "ok[0 f {\"a\": 1}][1 get_weather {}]",
+    );
+    check(
+        MistralArguments,
+        "[TOOL_CALLS]g[ARGS]{}",
+        "[TOOL_CALLS]g[ARGS]{}",
+    );
 }
 
 #[test]
 fn reasoning() {
     let closed = options(None, true, false);
-    check_with(closed.clone(), "<think>\nhm, <b>\n</think>\n\nYes.", "r(hm, <b>)Yes.");
+    check_with(
+        closed.clone(),
+        "<think>\nhm, <b>\n</think>\n\nYes.",
+        "r(hm, <b>)Yes.",
+    );
     check_with(closed.clone(), "No thought.", "No thought.");
     check_with(closed.clone(), " <thin", " <thin");
     check_with(closed.clone(), "a <think>b</think>", "a <think>b</think>");
@@ -147,7 +197,11 @@ fn reasoning() {
         "now <tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>",
         "r(now)[0 f {}]",
     );
-    check_with(both, "about <tool_call> tags</think>x", "r(about <tool_call> tags)x");
+    check_with(
+        both,
+        "about <tool_call> tags</think>x",
+        "r(about <tool_call> tags)x",
+    );
     let llama = options(Some(ToolFormat::LlamaJson), true, false);
     check_with(
         llama,
@@ -160,15 +214,42 @@ fn reasoning() {
 fn text_without_marks_is_given_at_once() {
     let mut parser = OutputParser::new(options(Some(ToolFormat::Hermes), false, false));
     let given = parser.push("Hello <b");
-    assert!(matches!(given.as_slice(), [OutputEvent::Content { text, .. }] if text == "Hello <b"), "{given:?}");
+    assert!(
+        matches!(given.as_slice(), [OutputEvent::Content { text, .. }] if text == "Hello <b"),
+        "{given:?}"
+    );
 }
 
 /// Texts made of what matters: marks, halves of marks, JSON, space and letters.
 fn texts() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
-        "<tool_call>", "</tool_call>", "<tool_", "call>", "{\"name\": \"f\", \"arguments\": ", "{\"a\": 1}",
-        "{\"name\": \"f\", \"parameters\": ", "{\"name\": \"zz\", \"arguments\": {}}", "}", "{", "[TOOL_CALLS]", " [",
-        "]", "[ARGS]", "f", ", ", ";", "\n", " ", "<think>", "</think>", "</thi", "<|python_tag|>", "é", "\"", "\\", "text",
+        "<tool_call>",
+        "</tool_call>",
+        "<tool_",
+        "call>",
+        "{\"name\": \"f\", \"arguments\": ",
+        "{\"a\": 1}",
+        "{\"name\": \"f\", \"parameters\": ",
+        "{\"name\": \"zz\", \"arguments\": {}}",
+        "}",
+        "{",
+        "[TOOL_CALLS]",
+        " [",
+        "]",
+        "[ARGS]",
+        "f",
+        ", ",
+        ";",
+        "\n",
+        " ",
+        "<think>",
+        "</think>",
+        "</thi",
+        "<|python_tag|>",
+        "é",
+        "\"",
+        "\\",
+        "text",
     ]);
     prop::collection::vec(pieces, 0..24).prop_map(|pieces| pieces.concat())
 }

@@ -1,0 +1,134 @@
+//! The use cases at their public boundary: real store, real keys, and a runtime that says what the test scripted.
+
+mod chat;
+mod failures;
+mod scripted;
+mod tenancy;
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use inference::runner::LoadOptions;
+use inference::store::pull::PullOptions;
+use inference::store::{ModelStore, Origin};
+use platform::Clock;
+use platform::clock::SystemClock;
+use security::{KeyStore, KeyStoreOptions};
+
+use self::scripted::{Reply, Scripted};
+use crate::{
+    ChatRequest, Error, GenerateOptions, Generation, GenerationEvent, Identity, Message,
+    OutputFormat, RequestLimits, Role, Scope, Scopes, Service, ServiceOptions, TenantId,
+    ToolChoice,
+};
+
+/// A template that writes its turns plainly and teaches Hermes calls.
+const TEMPLATE: &str = "{% if tools %}<tool_call> tools: {{ tools | tojson }}\n{% endif %}\
+{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:";
+
+struct Bench {
+    service: Service,
+    runtime: Arc<Scripted>,
+    _directory: tempfile::TempDir,
+}
+
+async fn bench(replies: Vec<Reply>) -> Bench {
+    let directory = tempfile::tempdir().expect("directory");
+    let store = ModelStore::open(&directory.path().join("models")).expect("store");
+    for (name, architecture, template) in [
+        ("tiny", "llama", Some(TEMPLATE)),
+        ("plain", "llama", None),
+        ("vectors", "bert", None),
+    ] {
+        store
+            .import_bytes(
+                name,
+                &scripted::model_file(architecture, template),
+                Origin::Embedded,
+            )
+            .expect("import");
+    }
+    let keys = KeyStore::open(
+        &directory.path().join("fornax.db"),
+        KeyStoreOptions {
+            clock: Arc::new(SystemClock),
+        },
+    )
+    .await
+    .expect("keys");
+    let runtime = Arc::new(Scripted::new(replies));
+    let options = ServiceOptions {
+        store,
+        keys: Arc::new(keys),
+        clock: Clock::system(),
+        limits: RequestLimits::default(),
+        load: LoadOptions::default(),
+        pull: PullOptions::default(),
+    };
+    Bench {
+        service: Service::assemble(options, runtime.clone()),
+        runtime,
+        _directory: directory,
+    }
+}
+
+fn identity(tenant: &str, scopes: impl Into<Scopes>) -> Identity {
+    Identity {
+        key_id: "key".into(),
+        key_name: "test".into(),
+        tenant: TenantId::new(tenant).expect("tenant"),
+        scopes: scopes.into(),
+    }
+}
+
+fn user() -> Identity {
+    identity("acme", Scope::Inference)
+}
+
+fn message(role: Role, content: &str) -> Message {
+    Message {
+        role,
+        content: content.into(),
+        name: None,
+        reasoning: None,
+        tool_calls: Vec::new(),
+        tool_call_id: None,
+    }
+}
+
+fn chat(model: &str) -> ChatRequest {
+    ChatRequest {
+        model: model.into(),
+        messages: vec![message(Role::User, "Hi")],
+        tools: Vec::new(),
+        tool_choice: ToolChoice::Auto,
+        parallel_tool_calls: true,
+        output: OutputFormat::Text,
+        template_variables: serde_json::Map::new(),
+        options: GenerateOptions::default(),
+    }
+}
+
+async fn collect(
+    generation: Generation,
+) -> Result<Vec<GenerationEvent>, (Vec<GenerationEvent>, Error)> {
+    let mut seen = Vec::new();
+    let mut events = generation.events;
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => seen.push(event),
+            Err(error) => return Err((seen, error)),
+        }
+    }
+    Ok(seen)
+}
+
+fn text_of(events: &[GenerationEvent]) -> String {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            GenerationEvent::Text { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect()
+}
