@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Writes the corpus of damaged model files, and `expected.tsv`: file, kind of error, field that the error must name.
+Beside it, in `../wellformed`, good files with everything in them: seeds for fuzzing, and a check that rigour refuses
+only what is wrong.
 
 Each file is a good little model with one thing wrong. The good model and every damage are written from the
 descriptions of the formats, not with the product's code. Run it after adding a case; the files are checked in.
@@ -225,11 +227,56 @@ def write_safetensors():
     json.loads("{" + one() + "}")
 
 
+def write_wellformed():
+    folder = HERE.parent / "wellformed"
+    for part in ("gguf", "safetensors"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    rich = [
+        *GOOD,
+        string("general.name", "Rich"),
+        strings("general.languages", ["en", "fr"]),
+        number("general.file_type", 7),
+        number("general.alignment", 64),
+        number("llama.block_count", 2),
+        number("llama.embedding_length", 64),
+        number("llama.attention.head_count", 4),
+        text("llama.attention.head_count_kv") + u32(9) + u32(5) + u64(2) + u32(2) + u32(1),
+        number("llama.pooling_type", 0),
+        string("tokenizer.ggml.model", "gpt2"),
+        strings("tokenizer.ggml.tokens", [f"t{index}" for index in range(300)]),
+        text("tokenizer.ggml.scores") + u32(9) + u32(6) + u64(300) + b"\0" * 1200,
+        number("tokenizer.ggml.bos_token_id", 298),
+        number("tokenizer.ggml.eos_token_id", 299),
+        text("tokenizer.ggml.add_bos_token") + u32(7) + b"\1",
+        string("tokenizer.chat_template", "{{ messages }}"),
+        strings("tokenizer.chat_templates", ["default", "tool_use"]),
+        string("tokenizer.chat_template.tool_use", "{{ tools }}"),
+        text("a.u8") + u32(0) + b"\1",
+        text("a.i8") + u32(1) + b"\1",
+        text("a.u16") + u32(2) + b"\1\0",
+        text("a.i16") + u32(3) + b"\1\0",
+        text("a.f32") + u32(6) + b"\0\0\0\0",
+        text("a.u64") + u32(10) + u64(1),
+        text("a.i64") + u32(11) + u64(1),
+        text("a.f64") + u32(12) + u64(0),
+    ]
+    tensors = [tensor("token_embd.weight", (64, 3), 1), tensor("blk.0.ffn.weight", (64, 2, 1), 8, 384)]
+    (folder / "gguf" / "rich.gguf").write_bytes(gguf(rich, tensors, data=384 + 136, align=64))
+    (folder / "gguf" / "vocabulary-only.gguf").write_bytes(gguf(tensors=[], data=0))
+    (folder / "gguf" / "version-2.gguf").write_bytes(gguf(version=2))
+    members = ['"__metadata__":{"format":"pt","a\\u00e9":"\\ud83d\\ude00\\n"}', one(), one(name="h", dtype='"BF16"', shape="[2,2]", offsets="[8,16]")]
+    members.append(one(name="scalar", dtype='"I64"', shape="[]", offsets="[16,24]"))
+    body = "{" + ", ".join(members) + "}   "
+    (folder / "safetensors" / "rich.safetensors").write_bytes(safetensors(body, b"\0" * 24))
+    (folder / "safetensors" / "empty.safetensors").write_bytes(safetensors("{}"))
+
+
 if __name__ == "__main__":
     for old in [*HERE.glob("gguf/*"), *HERE.glob("safetensors/*")]:
         old.unlink()
     write_gguf()
     write_safetensors()
+    write_wellformed()
     lines = ["file\tkind\tfield", *("\t".join(row) for row in sorted(ROWS))]
     (HERE / "expected.tsv").write_text("\n".join(lines) + "\n")
     print(f"{len(ROWS)} files")

@@ -83,3 +83,24 @@ fn damaged_files_cut_and_changed_again_never_panic() {
         }
     }
 }
+
+#[test]
+fn good_files_with_everything_in_them_are_accepted() {
+    let directory = corpus().join("../wellformed");
+    for entry in std::fs::read_dir(directory.join("gguf")).expect("directory") {
+        let path = entry.expect("entry").path();
+        assert_eq!(GgufHeader::read(&path).err(), None, "{}", path.display());
+    }
+    for entry in std::fs::read_dir(directory.join("safetensors")).expect("directory") {
+        let path = entry.expect("entry").path();
+        assert_eq!(
+            SafetensorsHeader::read(&path).err(),
+            None,
+            "{}",
+            path.display()
+        );
+    }
+    let rich = GgufHeader::read(&directory.join("gguf/rich.gguf")).expect("rich");
+    assert_eq!(rich.eos_token.as_deref(), Some("t299"));
+    assert_eq!((rich.alignment, rich.head_count_kv), (64, Some(2)));
+}

@@ -1,5 +1,5 @@
-//! Mutational fuzzing on stable: takes the checked-in corpus and valid files grown from it, changes bytes, numbers and
-//! lengths at random, and stops at the first panic, naming the seed. `mutate TARGET SECONDS [SEED]`.
+//! Mutational fuzzing on stable: takes the checked-in files, good and damaged, changes bytes, numbers and lengths at
+//! random, and stops at the first panic, naming the seed. `mutate TARGET SECONDS [SEED]`.
 
 use std::panic;
 use std::path::{Path, PathBuf};
@@ -90,12 +90,12 @@ fn mutate(bytes: &mut Vec<u8>, pool: &[Vec<u8>], random: &mut Random) {
 }
 
 fn corpus(target: &str) -> std::io::Result<Vec<Vec<u8>>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../testdata/malformed")
-        .join(target);
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata");
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        paths.push(entry?.path());
+    for part in ["malformed", "wellformed"] {
+        for entry in std::fs::read_dir(data.join(part).join(target))? {
+            paths.push(entry?.path());
+        }
     }
     // The order of a directory is no property of the seed.
     paths.sort();
