@@ -47,7 +47,7 @@ impl Source {
             return refuse("it must have 1 to 4096 bytes");
         }
         if let Some(rest) = text.strip_prefix("hf:") {
-            return Self::parse_hub(rest).or_else(|reason| refuse(reason));
+            return Self::parse_hub(rest).or_else(refuse);
         }
         if text.starts_with("https://") || text.starts_with("http://") {
             return match Url::parse(text) {
