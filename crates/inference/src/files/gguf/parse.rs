@@ -382,6 +382,50 @@ fn alignment(metadata: &Metadata) -> Result<u64, FileError> {
     ))
 }
 
+/// The dimensions of the tensor `name`, and the number of its elements.
+fn dimensions<R: Read + Seek>(
+    cursor: &mut Cursor<R>,
+    name: &str,
+) -> Result<(Vec<u64>, u64), FileError> {
+    let field = |part: &str| tensor_field(name, part);
+    let refuse = |part: &str, at, message: String| {
+        Err(FileError::new(
+            FileErrorKind::Invalid,
+            tensor_field(name, part),
+            at,
+            message,
+        ))
+    };
+    let count_at = cursor.position();
+    let count = cursor
+        .u32()
+        .map_err(|fault| fault.named(field("dimensions")))? as usize;
+    if !(1..=DIMENSIONS_MAX).contains(&count) {
+        let message = format!("{count} dimensions, 1 to {DIMENSIONS_MAX} are expected");
+        return refuse("dimensions", count_at, message);
+    }
+    let mut dimensions = Vec::with_capacity(count);
+    let mut elements: u64 = 1;
+    for index in 0..count {
+        let at = cursor.position();
+        let part = format!("dimensions[{index}]");
+        let length = cursor.u64().map_err(|fault| fault.named(field(&part)))?;
+        if length == 0 {
+            return refuse(&part, at, "zero elements".into());
+        }
+        // ggml counts elements with signed 64-bit numbers.
+        elements = match elements.checked_mul(length) {
+            Some(product) if i64::try_from(product).is_ok() => product,
+            _ => {
+                let message = format!("{length} makes the number of elements overflow");
+                return refuse(&part, at, message);
+            }
+        };
+        dimensions.push(length);
+    }
+    Ok((dimensions, elements))
+}
+
 /// One tensor, and where its `offset` field lies in the file.
 fn tensor<R: Read + Seek>(
     cursor: &mut Cursor<R>,
@@ -407,32 +451,7 @@ fn tensor<R: Read + Seek>(
     };
 
     let dimensions_at = cursor.position();
-    let dimension_count = cursor
-        .u32()
-        .map_err(|fault| fault.named(field("dimensions")))? as usize;
-    if !(1..=DIMENSIONS_MAX).contains(&dimension_count) {
-        let message = format!("{dimension_count} dimensions, 1 to {DIMENSIONS_MAX} are expected");
-        return refuse(FileErrorKind::Invalid, "dimensions", dimensions_at, message);
-    }
-    let mut dimensions = Vec::with_capacity(dimension_count);
-    let mut elements: u64 = 1;
-    for index in 0..dimension_count {
-        let at = cursor.position();
-        let part = format!("dimensions[{index}]");
-        let length = cursor.u64().map_err(|fault| fault.named(field(&part)))?;
-        if length == 0 {
-            return refuse(FileErrorKind::Invalid, &part, at, "zero elements".into());
-        }
-        // ggml counts elements with signed 64-bit numbers.
-        elements = match elements.checked_mul(length) {
-            Some(product) if i64::try_from(product).is_ok() => product,
-            _ => {
-                let message = format!("{length} makes the number of elements overflow");
-                return refuse(FileErrorKind::Invalid, &part, at, message);
-            }
-        };
-        dimensions.push(length);
-    }
+    let (dimensions, elements) = dimensions(cursor, &name)?;
 
     let type_at = cursor.position();
     let type_number = cursor.u32().map_err(|fault| fault.named(field("type")))?;
