@@ -90,6 +90,9 @@ fn row_of(kind: ErrorKind) -> Row {
     }
 }
 
+/// Codes whose kind is usually worth a retry but which, for this error, is not.
+const PERMANENT: &[&str] = &["model_load_failed"];
+
 /// Wait that is suggested for a retryable error which names none.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 
@@ -152,16 +155,20 @@ pub struct FailureKind(pub ErrorKind);
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let row = row_of(self.error.kind);
+        let retry = row_of(self.error.kind).retry
+            && !self
+                .error
+                .code
+                .is_some_and(|code| PERMANENT.contains(&code));
         let status = self.status();
         let body = body(self.surface, &self.error);
         let mut response = (status, axum::Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             HeaderName::from_static("x-should-retry"),
-            HeaderValue::from_static(if row.retry { "true" } else { "false" }),
+            HeaderValue::from_static(if retry { "true" } else { "false" }),
         );
-        if row.retry {
+        if retry {
             let wait = self.error.retry_after.unwrap_or(RETRY_AFTER_DEFAULT);
             // Whole seconds rounded up: a client that reads only this header must not come too early.
             let seconds = wait.as_millis().div_ceil(1000).max(1);
@@ -240,6 +247,19 @@ mod tests {
         assert_eq!(response.headers()["retry-after"], "2");
         assert_eq!(response.headers()["retry-after-ms"], "1500");
         assert_eq!(response.headers()["x-should-retry"], "true");
+    }
+
+    #[test]
+    fn a_model_that_cannot_be_loaded_is_not_worth_a_retry_but_one_that_died_is() {
+        let retry = |error: Error| {
+            Failure::new(Surface::OpenAi, error)
+                .into_response()
+                .headers()["x-should-retry"]
+                .clone()
+        };
+        let died = Error::new(ErrorKind::ModelFailed, "died");
+        assert_eq!(retry(died.clone()), "true");
+        assert_eq!(retry(died.with_code("model_load_failed")), "false");
     }
 
     #[test]

@@ -170,7 +170,7 @@ const EMBEDDINGS: &[Refused] = &[
 ];
 
 /// Which request a body is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     Chat,
     Completion,
@@ -200,4 +200,35 @@ pub fn unsupported(field: impl Into<String>, why: &str) -> Error {
     let field = field.into();
     let message = format!("unsupported value of `{field}`: {why}");
     Error::invalid(field, message).with_code("unsupported_parameter")
+}
+
+/// `error` with its field in OpenAI's spelling: the layers below have words of their own.
+pub fn in_their_words(request: Request, mut error: Error) -> Error {
+    let Some(field) = &mut error.field else {
+        return error;
+    };
+    let end = field.find(['[', '.']).unwrap_or(field.len());
+    let theirs = match (request, &field[..end]) {
+        (_, "choices") => "n",
+        (_, "stop_tokens") => "stop_token_ids",
+        (_, "output") => "response_format",
+        (Request::Chat, "tokens_max") => "max_completion_tokens",
+        (_, "tokens_max" | "max_completion_tokens") if request == Request::Completion => {
+            "max_tokens"
+        }
+        (_, "tokens_min") => "min_tokens",
+        (_, "repeat_penalty") => "repetition_penalty",
+        (Request::Completion, "top_logprobs") => "logprobs",
+        (Request::Chat, "prompt" | "text") => "messages",
+        (Request::Completion, "text") => "prompt",
+        (Request::Embeddings, "prompt" | "text" | "inputs" | "texts") => "input",
+        // Several fields at once: none to name.
+        (_, "sampling") => {
+            error.field = None;
+            return error;
+        }
+        _ => return error,
+    };
+    field.replace_range(..end, theirs);
+    error
 }

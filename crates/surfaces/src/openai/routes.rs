@@ -11,7 +11,7 @@ use service::{CompletionRequest, Error, ErrorKind, Generation, Identity, ModelSu
 use super::chat_reply::{ChatAnswer, ChatFrames};
 use super::completion_reply::{TextAnswer, TextFrames, TextShape};
 use super::convert;
-use super::fields::{self, Request};
+use super::fields::{self, Request, in_their_words};
 use super::replies::{ModelList, ModelReply};
 use super::reply::Head;
 use super::settings;
@@ -138,9 +138,15 @@ pub async fn chat(
     check_context(&app, &identity, &request.model, &generation_body).await?;
     let (choices, logprobs) = (request.options.choices, request.options.logprobs.is_some());
 
-    let generation = app.service.chat(&identity, request).await?;
+    let generation = app
+        .service
+        .chat(&identity, request)
+        .await
+        .map_err(chat_words)?;
     let head = head(&app, "chatcmpl-", &generation);
-    let mut events = generation.events.map(|event| event.map(|event| (0, event)));
+    let mut events = generation
+        .events
+        .map(|event| event.map(|event| (0, event)).map_err(chat_words));
     if let Some(include_usage) = streamed(&generation_body) {
         let frames = ChatFrames::new(head, choices, include_usage, logprobs);
         return Ok(sse::respond(Box::pin(events), frames, app.options.keep_alive_interval).await?);
@@ -175,9 +181,14 @@ pub async fn complete(
         return Err(Error::invalid("prompt", "`prompt` is empty").into());
     };
     // The first is started before anything is answered: it gives the head, and an error its status.
-    let first = app.service.complete(&identity, first).await?;
+    let first = app
+        .service
+        .complete(&identity, first)
+        .await
+        .map_err(text_words)?;
     let head = head(&app, "cmpl-", &first);
-    let mut events = events_of_all(app.clone(), identity, first, requests.collect());
+    let all = events_of_all(app.clone(), identity, first, requests.collect());
+    let mut events: Events = all.map(|event| event.map_err(text_words)).boxed();
     if let Some(include_usage) = streamed(&generation_body) {
         let frames = TextFrames::new(head, shape, include_usage);
         return Ok(sse::respond(events, frames, app.options.keep_alive_interval).await?);
@@ -232,7 +243,11 @@ pub async fn embed(
     let embeddings_body: EmbeddingsBody = read(&body)?;
     drop(body);
     let (request, encoding) = convert::embed_request(embeddings_body)?;
-    let embeddings = app.service.embed(&identity, request).await?;
+    let embeddings = app
+        .service
+        .embed(&identity, request)
+        .await
+        .map_err(|error| in_their_words(Request::Embeddings, error))?;
     Ok(Json(convert::embedding_list(&embeddings, encoding)).into_response())
 }
 
@@ -255,6 +270,14 @@ async fn check_context(
         return Err(Error::invalid("options.num_ctx", message));
     }
     Ok(())
+}
+
+fn chat_words(error: Error) -> Error {
+    in_their_words(Request::Chat, error)
+}
+
+fn text_words(error: Error) -> Error {
+    in_their_words(Request::Completion, error)
 }
 
 /// Whether to stream, and then whether with usage.

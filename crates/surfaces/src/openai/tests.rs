@@ -694,3 +694,31 @@ fn an_answer_without_an_end_is_not_passed_off_as_one() {
     answer.event(text(0, "half"));
     assert_eq!(answer.finish(), None);
 }
+
+#[test]
+fn fields_of_the_layers_below_are_renamed() {
+    let renamed =
+        |request, field: &str| fields::in_their_words(request, Error::invalid(field, "no")).field;
+    assert_eq!(renamed(Request::Chat, "choices").as_deref(), Some("n"));
+    assert_eq!(
+        renamed(Request::Chat, "prompt").as_deref(),
+        Some("messages")
+    );
+    assert_eq!(
+        renamed(Request::Completion, "prompt").as_deref(),
+        Some("prompt")
+    );
+    assert_eq!(
+        renamed(Request::Completion, "max_completion_tokens").as_deref(),
+        Some("max_tokens")
+    );
+    assert_eq!(
+        renamed(Request::Embeddings, "inputs[3]").as_deref(),
+        Some("input[3]")
+    );
+    assert_eq!(
+        renamed(Request::Chat, "temperature").as_deref(),
+        Some("temperature")
+    );
+    assert_eq!(renamed(Request::Chat, "sampling"), None);
+}
