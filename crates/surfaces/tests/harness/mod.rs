@@ -1,0 +1,170 @@
+//! One router over a real service with a real key store in a temporary directory, and a way to send it requests.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use inference::runner::{LoadOptions, Supervisor, SupervisorOptions};
+use inference::store::ModelStore;
+use inference::store::pull::PullOptions;
+use security::{KeyStore, KeyStoreOptions, NewKey, Scopes, TenantId};
+use serde_json::Value;
+use service::{RequestLimits, Scope, Service, ServiceOptions};
+use surfaces::SurfaceOptions;
+use tower::ServiceExt;
+
+/// The moment at which these tests happen.
+pub const NOW: u64 = 1_800_000_000;
+
+pub struct Harness {
+    pub router: Router,
+    pub service: Arc<Service>,
+    pub admin: String,
+    keys: Arc<KeyStore>,
+    _directory: tempfile::TempDir,
+}
+
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// `error.code` of either surface.
+    pub fn code(&self) -> Value {
+        self.json()["error"]["code"].clone()
+    }
+}
+
+impl Harness {
+    pub async fn new() -> Self {
+        Harness::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut SurfaceOptions)) -> Self {
+        let directory = tempfile::tempdir().expect("directory");
+        let clock = platform::clock::ManualClock::at(NOW as i64);
+        let options = KeyStoreOptions {
+            clock: Arc::new(clock),
+        };
+        let keys = Arc::new(
+            KeyStore::open(&directory.path().join("fornax.db"), options)
+                .await
+                .expect("keys"),
+        );
+        let admin = keys
+            .create_first_admin()
+            .await
+            .expect("admin")
+            .expect("first")
+            .key
+            .expose()
+            .to_string();
+        // Nothing here loads a model; the program named as the runner's is never started.
+        let run_dir = directory.path().join("run");
+        let runners = SupervisorOptions::new("/nonexistent/fornax".into(), run_dir, 1 << 30);
+        let options = ServiceOptions {
+            store: ModelStore::open(&directory.path().join("models")).expect("store"),
+            keys: keys.clone(),
+            clock: platform::Clock::system(),
+            limits: RequestLimits::default(),
+            load: LoadOptions::default(),
+            pull: PullOptions::default(),
+        };
+        let supervisor = Supervisor::new(runners).expect("supervisor");
+        let service = Arc::new(Service::new(options, supervisor));
+        let mut options =
+            SurfaceOptions::new(Arc::new(|| "fornax_up 1\n".to_string()), Arc::new(|| NOW));
+        change(&mut options);
+        let router = surfaces::router(service.clone(), options);
+        Harness {
+            router,
+            service,
+            admin,
+            keys,
+            _directory: directory,
+        }
+    }
+
+    /// A key with `scope` only.
+    pub async fn key(&self, scope: Scope) -> String {
+        let new = NewKey {
+            name: format!("only {scope}"),
+            tenant: TenantId::new("tests").expect("tenant"),
+            scopes: Scopes::from(scope),
+            expires_unix: None,
+        };
+        self.keys
+            .create(new)
+            .await
+            .expect("key")
+            .key
+            .expose()
+            .to_string()
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("infallible");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("body").to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            text,
+        }
+    }
+
+    /// A request with no key.
+    pub async fn bare(&self, method: Method, path: &str) -> Reply {
+        self.send(
+            Request::builder()
+                .method(method)
+                .uri(path)
+                .body(Body::empty())
+                .expect("request"),
+        )
+        .await
+    }
+
+    /// A request with `key` and a body.
+    pub async fn call(
+        &self,
+        key: &str,
+        method: Method,
+        path: &str,
+        body: impl Into<Body>,
+    ) -> Reply {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {key}"))
+            .body(body.into())
+            .expect("request");
+        self.send(request).await
+    }
+
+    /// A POST as the administrator.
+    pub async fn post(&self, path: &str, body: impl Into<Body>) -> Reply {
+        self.call(&self.admin.clone(), Method::POST, path, body)
+            .await
+    }
+
+    /// A GET as the administrator.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.call(&self.admin.clone(), Method::GET, path, Body::empty())
+            .await
+    }
+}
