@@ -116,8 +116,7 @@ mod tests {
             vectors: rows
                 .iter()
                 .flat_map(|row| row.iter().flat_map(|value| value.to_le_bytes()))
-                .collect::<Vec<u8>>()
-                .into(),
+                .collect(),
             tokens: vec![1; rows.len()],
         }
     }

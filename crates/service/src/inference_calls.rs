@@ -113,6 +113,7 @@ impl Service {
                 self.generate(admitted, wire, parts, &request.options, record)
                     .instrument(span)
                     .await
+                    .map_err(|error| of_field(error, "prompt"))
             }
             Err(error) => Err(record.failed(error)),
         }
@@ -253,14 +254,7 @@ impl Service {
                 }
                 reply => reply,
             }
-            .map_err(|error| {
-                let field = "input";
-                let mut error = failures::from_runner(error);
-                if error.field.as_deref() == Some("messages") {
-                    error = error.at(field);
-                }
-                error
-            })?;
+            .map_err(|error| of_field(failures::from_runner(error), "input"))?;
             embeddings.dimensions = finish.append(&reply, inputs, &mut embeddings.vectors)?;
             let read: u64 = reply.tokens.iter().map(|count| u64::from(*count)).sum();
             record.prompt(read);
@@ -362,6 +356,15 @@ struct ChatParts {
     parser: Option<::inference::templates::ParserOptions>,
     short_call_ids: bool,
     prompt_text: Option<String>,
+}
+
+/// The same error at the field that holds the text in this operation, where it speaks of a chat's.
+fn of_field(error: Error, field: &str) -> Error {
+    if error.field.as_deref() == Some("messages") {
+        error.at(field)
+    } else {
+        error
+    }
 }
 
 fn cannot_embed(name: &str) -> Error {

@@ -8,7 +8,9 @@ use inference::runner::{LoadOptions, Supervisor};
 use inference::store::ModelStore;
 use inference::store::pull::{PullOptions, Source};
 use platform::Clock;
-use security::{Action, CreatedKey, Decision, Identity, KeyRecord, KeyStore, NewKey, Scope, decide};
+use security::{
+    Action, CreatedKey, Decision, Identity, KeyRecord, KeyStore, NewKey, Scope, decide,
+};
 use tokio::sync::watch;
 
 use crate::administration::{ModelSummary, Pull, PullRequest, Readiness, ResidentModel};

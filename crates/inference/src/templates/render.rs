@@ -13,7 +13,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 use thiserror::Error as ThisError;
 use time::OffsetDateTime;
 
-use super::conversation::{Conversation, Shape};
+use super::conversation::{Conversation, Shape, ToolDefinition};
 use super::fallback;
 use super::syntax::{ReasoningMarks, ToolFormat};
 
@@ -244,7 +244,7 @@ impl ChatTemplate {
         let tools: Vec<_> = conversation
             .tools
             .iter()
-            .map(|tool| tool.to_value())
+            .map(ToolDefinition::to_value)
             .collect();
         let mut variables: Vec<(String, Value)> = conversation
             .variables

@@ -44,6 +44,27 @@ async fn a_prompt_that_does_not_fit_is_told_in_openais_words() {
 }
 
 #[tokio::test]
+async fn a_completions_error_is_at_its_prompt() {
+    let kind = RunnerErrorKind::ContextExceeded {
+        prompt: 9000,
+        limit: 8192,
+    };
+    let bench = bench(vec![Reply::Refuse(RunnerError::new(kind, "too long"))]).await;
+    let request = crate::CompletionRequest {
+        model: "tiny".into(),
+        prompt: Prompt::Text("a".into()),
+        echo: false,
+        output: OutputFormat::Text,
+        options: GenerateOptions::default(),
+    };
+    let error = bench.service.complete(&user(), request).await.err();
+    assert_eq!(
+        error.and_then(|error| error.field).as_deref(),
+        Some("prompt")
+    );
+}
+
+#[tokio::test]
 async fn a_full_queue_says_when_to_come_back() {
     let kind = RunnerErrorKind::Overloaded {
         retry_after: Some(Duration::from_secs(3)),
@@ -65,7 +86,8 @@ async fn a_full_queue_says_when_to_come_back() {
 
 #[tokio::test]
 async fn bad_requests_name_their_field() {
-    let cases: Vec<(&str, fn(&mut ChatRequest))> = vec![
+    type Change = fn(&mut ChatRequest);
+    let cases: Vec<(&str, Change)> = vec![
         ("messages", |r| r.messages.clear()),
         ("messages[0].tool_call_id", |r| {
             r.messages[0].role = Role::Tool
@@ -280,7 +302,8 @@ async fn embeddings_come_in_order_and_scaled() {
 #[tokio::test]
 async fn embedding_refusals_name_their_field() {
     let bench = bench(Vec::new()).await;
-    let cases: Vec<(&str, ErrorKind, fn(&mut EmbedRequest))> = vec![
+    type Change = fn(&mut EmbedRequest);
+    let cases: Vec<(&str, ErrorKind, Change)> = vec![
         ("model", ErrorKind::InvalidRequest, |r| {
             r.model = "tiny".into()
         }),

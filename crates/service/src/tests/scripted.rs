@@ -142,8 +142,7 @@ impl ModelLease for ScriptedLease {
                 vectors: (0..inputs)
                     .flat_map(|_| [3f32, 4.0])
                     .flat_map(f32::to_le_bytes)
-                    .collect::<Vec<u8>>()
-                    .into(),
+                    .collect(),
                 tokens: vec![5; inputs],
             })
         })
@@ -201,7 +200,7 @@ pub(super) fn token(text: &str) -> Step {
     self::text(0, text).map(|mut event| {
         event.logprobs = vec![TokenLogprob {
             token: 1,
-            bytes: text.as_bytes().to_vec().into(),
+            bytes: text.as_bytes().to_vec(),
             logprob: -0.5,
             top: Vec::new(),
         }];
