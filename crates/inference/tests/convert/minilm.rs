@@ -1,0 +1,107 @@
+//! all-MiniLM-L6-v2, converted by us and run by the engine, against transformers' embeddings of 200 real sentences
+//! (`models/check_minilm.py` made them). Needs the weights that `make models` fetches, and passes with a word without them.
+
+use std::path::{Path, PathBuf};
+
+use inference::engine::Engine;
+use inference::files::convert::{ConvertOptions, convert};
+use inference::files::quantize::WeightType;
+use tempfile::TempDir;
+
+use crate::engine::load;
+
+const DIMENSIONS: usize = 384;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The rows of the reference, a NumPy file of little-endian f32 in C order.
+fn reference() -> Vec<Vec<f32>> {
+    let bytes = std::fs::read(root().join("testdata/minilm/reference.f32.npy")).unwrap();
+    assert!(bytes.starts_with(b"\x93NUMPY\x01\x00"));
+    let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let description = std::str::from_utf8(&bytes[10..10 + header]).unwrap();
+    assert!(
+        description.contains("'<f4'") && description.contains("False"),
+        "{description}"
+    );
+    let words = bytes[10 + header..].chunks_exact(4);
+    let values: Vec<f32> = words
+        .map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+        .collect();
+    values
+        .chunks_exact(DIMENSIONS)
+        .map(<[f32]>::to_vec)
+        .collect()
+}
+
+fn cosine(left: &[f32], right: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum::<f64>()
+    };
+    dot(left, right) / (dot(left, left) * dot(right, right)).sqrt()
+}
+
+#[test]
+fn embeddings_agree_with_transformers() {
+    let source = root().join("models/downloads/all-minilm-l6-v2");
+    if !source.join("model.safetensors").is_file() {
+        #[expect(clippy::print_stderr, reason = "a test that did nothing must say so")]
+        {
+            eprintln!("not run: make models fetches the weights");
+        }
+        return;
+    }
+    let sentences = std::fs::read_to_string(root().join("testdata/minilm/sentences.txt")).unwrap();
+    let expected = reference();
+    let directory = TempDir::new().unwrap();
+    for (weight_type, least) in [
+        (WeightType::F32, 0.9999),
+        (WeightType::F16, 0.9999),
+        (WeightType::Q8_0, 0.999),
+    ] {
+        let output = directory.path().join("minilm.gguf");
+        let options = ConvertOptions {
+            source: source.clone(),
+            output: output.clone(),
+            weight_type,
+            name: None,
+            pooling: None,
+        };
+        assert!(convert(&options, &mut |_, _| {}).unwrap().normalize);
+        let mut engine = load(&output);
+        let tokens: Vec<_> = sentences
+            .lines()
+            .map(|line| engine.tokenize(line, true, false).unwrap())
+            .collect();
+        let rows = engine.embed(&tokens).unwrap();
+        assert_eq!((rows.len(), expected.len()), (200, 200));
+        let cosines: Vec<f64> = rows
+            .iter()
+            .zip(&expected)
+            .map(|(row, expected)| cosine(row, expected))
+            .collect();
+        let smallest = cosines.iter().copied().fold(1.0, f64::min);
+        let mean = cosines.iter().sum::<f64>() / 200.0;
+        let worst = cosines
+            .iter()
+            .position(|cosine| *cosine == smallest)
+            .unwrap();
+        let shown = sentences.lines().nth(worst).unwrap();
+        #[expect(clippy::print_stderr, reason = "the measured values belong in the log")]
+        {
+            eprintln!(
+                "{}: cosine min {smallest:.7}, mean {mean:.7}, least at {shown:?}",
+                weight_type.as_str()
+            );
+        }
+        assert!(
+            smallest >= least,
+            "{weight_type:?}: {smallest} at {shown:?}"
+        );
+    }
+}
