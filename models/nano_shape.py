@@ -6,7 +6,7 @@ from llama_gguf import Shape
 # Few wide layers rather than many narrow ones, because on a CPU small matrices spend their time in overhead.
 NANO = Shape(
     name="fornax-nano",
-    context_tokens=2048,
+    context_tokens=1024,
     width=256,
     layers=4,
     heads=4,

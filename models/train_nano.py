@@ -25,8 +25,8 @@ from nano_shape import NANO
 
 # The context grows in the last part: short windows teach words and turns cheaply, long ones teach far positions.
 SHORT_WINDOW, SHORT_BATCH = 256, 8
-LONG_WINDOW, LONG_BATCH = NANO.context_tokens, 1
-LONG_SHARE = 0.12
+LONG_WINDOW, LONG_BATCH = NANO.context_tokens, 2
+LONG_SHARE = 0.08
 PEAK_RATE = 3e-3
 WARMUP_STEPS = 30
 VALIDATION_SHARE = 0.05
@@ -91,7 +91,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--steps", type=int, default=320)
+    parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--type", default="q8_0", choices=["f16", "q8_0"])
@@ -209,6 +209,17 @@ def main() -> None:
         mean = lambda windows: float(np.mean([measure(weights, windows[index : index + 8]) for index in range(0, len(windows) - 7, 8)]))
         return mean(plain_windows), mean(chat_windows)
 
+    def save(weights) -> None:
+        write_gguf(
+            arguments.output,
+            NANO,
+            tokenizer,
+            lambda name, _: np.asarray(weights[name]),
+            arguments.type,
+            "A toy trained on Tiny Shakespeare, for demonstrations and tests; it knows nothing and cannot follow instructions.",
+            "MIT OR Apache-2.0",
+        )
+
     print(f"{parameter_count(NANO):,} parameters, {len(training.plain):,} training tokens, {training.plain_bytes_per_token:.2f} bytes each", flush=True)
     started = time.monotonic()
     recent: list[float] = []
@@ -217,22 +228,15 @@ def main() -> None:
         rows, length = (LONG_BATCH, LONG_WINDOW) if long else (SHORT_BATCH, SHORT_WINDOW)
         weights, state, value = step(weights, state, training.batch(rows, length + 1))
         recent.append(float(value))
-        if (index + 1) % 80 == 0 or index + 1 == arguments.steps:
+        if (index + 1) % 60 == 0 or index + 1 == arguments.steps:
             plain, chat = validate(weights)
             seconds = time.monotonic() - started
             print(f"step {index + 1} train {np.mean(recent):.3f} validation plain {plain:.3f} chat {chat:.3f} after {seconds:.0f} s", flush=True)
             recent.clear()
+            # An interrupted run leaves its last measured state.
+            save(weights)
     bits = plain / np.log(2) / validation.plain_bytes_per_token
     print(f"held-out plain text: {bits:.3f} bits per byte", flush=True)
-    write_gguf(
-        arguments.output,
-        NANO,
-        tokenizer,
-        lambda name, _: np.asarray(weights[name]),
-        arguments.type,
-        "A toy trained on Tiny Shakespeare, for demonstrations and tests; it knows nothing and cannot follow instructions.",
-        "MIT OR Apache-2.0",
-    )
 
 
 if __name__ == "__main__":
