@@ -51,6 +51,12 @@ impl Vocabulary {
         }
     }
 
+    /// The words as they were given.
+    #[cfg(test)]
+    pub(super) fn words(&self) -> &[Vec<u8>] {
+        &self.words
+    }
+
     /// The control token of a name.
     #[must_use]
     pub fn control_token(&self, name: &str) -> Option<Token> {
