@@ -36,7 +36,7 @@ struct EngineFacts {
 pub(super) fn serve(
     path: &Path,
     request: &wire::LoadRequest,
-    progress: &mpsc::Sender<f32>,
+    progress: mpsc::Sender<f32>,
     ready: oneshot::Sender<Result<Loaded, wire::Failure>>,
 ) -> Result<(), EngineError> {
     let loaded = llama_options(request).and_then(|options| {
@@ -48,6 +48,8 @@ pub(super) fn serve(
             )
         })
     });
+    // Its end tells the reader that the outcome comes next.
+    drop(progress);
     let engine = match loaded {
         Ok(engine) => engine,
         Err(error) => {

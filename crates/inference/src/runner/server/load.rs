@@ -31,7 +31,7 @@ pub(super) fn start(
         .name("engine".to_owned())
         .spawn(move || {
             let ended = catch_unwind(AssertUnwindSafe(|| {
-                serve_file(&path, &request, &progress, ready)
+                serve_file(&path, &request, progress, ready)
             }));
             match ended {
                 Ok(Ok(())) => {}
@@ -52,7 +52,7 @@ pub(super) fn start(
 fn serve_file(
     path: &Path,
     request: &wire::LoadRequest,
-    progress: &mpsc::Sender<f32>,
+    progress: mpsc::Sender<f32>,
     ready: oneshot::Sender<Result<Loaded, wire::Failure>>,
 ) -> Result<(), EngineError> {
     let refuse = |ready: oneshot::Sender<Result<Loaded, wire::Failure>>, failure: wire::Failure| {
