@@ -29,8 +29,9 @@ use super::protocol::UnloadRequest;
 
 /// Longest path of a Unix socket that every system accepts (`sun_path` has 104 bytes on some, with a final zero).
 const SOCKET_PATH_MAX_BYTES: usize = 103;
-/// What a child may take beyond its drain deadline to exit by itself.
-const EXIT_GRACE: Duration = Duration::from_secs(1);
+/// What a child may take beyond its drain deadline to answer, and then to exit by itself: it gives its connections two
+/// seconds to carry the last answers.
+const EXIT_GRACE: Duration = Duration::from_secs(3);
 /// What a child may take after SIGTERM.
 const TERMINATE_GRACE: Duration = Duration::from_secs(2);
 
@@ -202,12 +203,13 @@ impl RunnerProcess {
             let request = UnloadRequest {
                 deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
             };
-            let polite = async {
-                // Answered or not: what counts is that the process ends.
-                let _ = timeout(deadline + EXIT_GRACE, client.unload(request)).await;
+            // A refusal or a broken connection also count as answers: what matters is that the process ends.
+            if timeout(deadline.saturating_add(EXIT_GRACE), client.unload(request))
+                .await
+                .is_ok()
+            {
                 let _ = timeout(EXIT_GRACE, self.child.wait()).await;
-            };
-            polite.await;
+            }
         }
         for (signal, grace) in [
             (EndSignal::Terminate, Some(TERMINATE_GRACE)),

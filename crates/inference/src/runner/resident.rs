@@ -131,10 +131,11 @@ impl Runner {
             return None;
         }
         let keep_alive = usage.keep_alive?;
-        Some(match usage.last_used {
-            Some(last) => last + keep_alive,
-            None => self.loaded + keep_alive.max(FIRST_USE_GRACE),
-        })
+        // A time that no clock can name is for ever.
+        match usage.last_used {
+            Some(last) => last.checked_add(keep_alive),
+            None => self.loaded.checked_add(keep_alive.max(FIRST_USE_GRACE)),
+        }
     }
 
     pub(super) fn set_pinned(&self, pinned: bool) {

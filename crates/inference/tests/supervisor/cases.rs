@@ -589,7 +589,9 @@ async fn the_shipped_model_loads_answers_and_survives_a_kill() {
     let fresh = bench.acquire(&model).await.expect("a fresh runner");
     let stream = fresh.generate(request(4)).await.expect("accepted");
     assert_eq!(read(stream).await.1, None);
+    let started = Instant::now();
     bench.supervisor.shutdown(Duration::from_secs(5)).await;
+    println!("fornax-nano: shutdown {:?}", started.elapsed());
     assert!(!runs(fresh.pid()));
 }
 

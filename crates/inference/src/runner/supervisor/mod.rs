@@ -39,8 +39,9 @@ use super::resident::{Lease, Runner};
 use keeper::LoadTask;
 use state::{Loading, Phase, State};
 
-/// Beyond a drain deadline, what ending a child by force may take: two graces for the polite way, one after SIGTERM.
-const END_BY_FORCE: Duration = Duration::from_secs(6);
+/// Beyond a drain deadline, what ending a child by force may take: two graces of three seconds for the polite way, two
+/// seconds after SIGTERM, and some for the kernel.
+const END_BY_FORCE: Duration = Duration::from_secs(10);
 
 /// Starts, keeps and ends the runners of this server. Clones share one table; when the last is dropped, every runner ends.
 #[derive(Clone)]
@@ -299,6 +300,9 @@ impl Supervisor {
     /// Keeps a model from being evicted and from expiring, from now on or from its next load on; or no longer.
     pub fn pin(&self, name: &str, pinned: bool) {
         let mut state = self.shared.state();
+        if !pinned && !state.slots.contains_key(name) {
+            return;
+        }
         let slot = state.slots.entry(name.to_owned()).or_default();
         slot.pinned = pinned;
         if let Phase::Ready(runner) = &slot.phase {
@@ -356,7 +360,7 @@ impl Supervisor {
     fn describe(&self, runner: &Runner, state: ResidentState) -> Resident {
         let expires_unix = runner.expires().map(|at| {
             let rest = at.saturating_duration_since(Instant::now());
-            (self.shared.clock.unix() + rest).as_secs()
+            self.shared.clock.unix().saturating_add(rest).as_secs()
         });
         Resident {
             name: runner.model.name.clone(),
@@ -442,7 +446,10 @@ impl Supervisor {
                 ended.await;
             }
         };
-        if timeout(deadline + END_BY_FORCE, all_gone).await.is_err() {
+        if timeout(deadline.saturating_add(END_BY_FORCE), all_gone)
+            .await
+            .is_err()
+        {
             tracing::error!("some runners did not end in time");
         }
     }
