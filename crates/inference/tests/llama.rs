@@ -53,7 +53,9 @@ fn entries(sequence: SequenceId, start: u32, tokens: &[Token]) -> Vec<BatchEntry
 
 /// Logits after `tokens`, computed alone in an empty sequence that is emptied again.
 fn alone(engine: &mut LlamaEngine, tokens: &[Token]) -> Vec<f32> {
-    engine.decode(&entries(0, 0, tokens)).unwrap();
+    engine
+        .decode(&entries(0, 0, tokens))
+        .expect("the batch fits");
     let logits = engine.logits(tokens.len() - 1).to_vec();
     assert!(engine.sequence_truncate(0, 0));
     logits
@@ -80,7 +82,7 @@ fn prompts(engine: &LlamaEngine) -> Vec<Vec<Token>> {
         "O Romeo, Romeo! wherefore art thou Romeo?",
     ]
     .iter()
-    .map(|text| engine.tokenize(text, true, false).unwrap())
+    .map(|text| engine.tokenize(text, true, false).expect("short text"))
     .collect()
 }
 
