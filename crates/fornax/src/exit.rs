@@ -32,7 +32,8 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Every code, for the help.
+    /// Every code with its meaning; the help is checked against it.
+    #[cfg(test)]
     pub const ALL: [(Exit, &'static str); 10] = [
         (Exit::Failure, "another failure; the message says which"),
         (Exit::Usage, "wrong command line or request"),

@@ -33,29 +33,39 @@ pub(crate) fn render(handle: &PrometheusHandle, with_aliases: bool) -> String {
 }
 
 /// Our name, and the name dashboards and routers made for vLLM look for.
-const VLLM_NAMES: [(&str, &str); 10] = [
-    ("fornax_requests_running", "vllm:num_requests_running"),
-    ("fornax_requests_waiting", "vllm:num_requests_waiting"),
-    ("fornax_cache_used_ratio", "vllm:kv_cache_usage_perc"),
-    ("fornax_prompt_tokens_total", "vllm:prompt_tokens_total"),
-    ("fornax_output_tokens_total", "vllm:generation_tokens_total"),
-    ("fornax_cached_tokens_total", "vllm:prefix_cache_hits_total"),
+const VLLM_NAMES: [(&str, &str); 11] = [
+    ("fornax_runner_running", "vllm:num_requests_running"),
+    ("fornax_runner_waiting", "vllm:num_requests_waiting"),
+    (
+        "fornax_runner_preemptions_total",
+        "vllm:num_preemptions_total",
+    ),
+    (
+        "fornax_runner_prefix_queries_tokens_total",
+        "vllm:prefix_cache_queries_total",
+    ),
+    (
+        "fornax_runner_prefix_hits_tokens_total",
+        "vllm:prefix_cache_hits_total",
+    ),
+    (
+        "fornax_runner_prompt_tokens_total",
+        "vllm:prompt_tokens_total",
+    ),
+    (
+        "fornax_runner_output_tokens_total",
+        "vllm:generation_tokens_total",
+    ),
     (
         "fornax_time_to_first_token_seconds",
         "vllm:time_to_first_token_seconds",
     ),
     (
-        "fornax_inter_token_latency_seconds",
+        "fornax_inter_token_seconds",
         "vllm:inter_token_latency_seconds",
     ),
-    (
-        "fornax_request_duration_seconds",
-        "vllm:e2e_request_latency_seconds",
-    ),
-    (
-        "fornax_queue_wait_seconds",
-        "vllm:request_queue_time_seconds",
-    ),
+    ("fornax_request_seconds", "vllm:e2e_request_latency_seconds"),
+    ("fornax_queue_seconds", "vllm:request_queue_time_seconds"),
 ];
 
 /// The lines of `text` whose metrics vLLM has too, under its names and with its label `model_name`.
@@ -97,13 +107,14 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             crate::table::describe();
             metrics::histogram!("fornax_time_to_first_token_seconds", "model" => "m").record(0.03);
-            metrics::counter!("fornax_prompt_tokens_total", "model" => "a\"b\\c\n").increment(3);
+            metrics::counter!("fornax_runner_prompt_tokens_total", "model" => "a\"b\\c\n")
+                .increment(3);
         });
         let text = render(&handle, true);
         for part in [
             "# TYPE fornax_time_to_first_token_seconds histogram",
             "fornax_time_to_first_token_seconds_bucket{model=\"m\",le=\"0.05\"} 1",
-            "fornax_prompt_tokens_total{model=\"a\\\"b\\\\c\\n\"} 3",
+            "fornax_runner_prompt_tokens_total{model=\"a\\\"b\\\\c\\n\"} 3",
             "vllm:time_to_first_token_seconds_bucket{model_name=\"m\",le=\"0.05\"} 1",
             "# TYPE vllm:prompt_tokens_total counter",
             "process_resident_memory_bytes ",

@@ -41,13 +41,6 @@ const FIRST_TOKEN: &[f64] = &[
 const BETWEEN_TOKENS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ];
-/// Tokens of a request, doubling.
-const TOKENS: &[f64] = &[
-    1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0,
-    65536.0, 131072.0,
-];
-/// Sequences in one step.
-const SEQUENCES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {
     Metric {
@@ -86,6 +79,7 @@ const fn histogram(
 
 /// The table.
 pub const METRICS: &[Metric] = &[
+    // the process
     gauge(
         "fornax_build_info",
         Unit::Count,
@@ -94,88 +88,149 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "fornax_ready",
         Unit::Count,
-        "1 while the server takes requests, 0 while it starts or drains.",
+        "1 while the server takes requests, 0 while it drains.",
+    ),
+    // HTTP
+    counter(
+        "fornax_http_requests_total",
+        "Requests answered or abandoned. Labels: surface, route, method, status.",
     ),
     counter(
-        "fornax_requests_total",
-        "Requests answered. Labels: route, method, status.",
+        "fornax_http_errors_total",
+        "Requests answered with an error. Labels: surface, kind.",
     ),
-    counter(
-        "fornax_request_errors_total",
-        "Requests that failed. Labels: route, kind.",
+    gauge(
+        "fornax_http_requests_in_flight",
+        Unit::Count,
+        "Requests being answered. Labels: surface.",
     ),
     histogram(
-        "fornax_request_duration_seconds",
+        "fornax_http_request_seconds",
         Unit::Seconds,
-        "From a request's first byte to the end of its answer. Labels: route.",
+        "From a request's head to the last byte of its answer. Labels: surface, route.",
         DURATION,
     ),
-    gauge(
-        "fornax_requests_running",
-        Unit::Count,
-        "Generations that have a slot. Labels: model.",
+    // use cases
+    counter(
+        "fornax_requests_total",
+        "Model requests. Labels: operation, model, outcome (ok or the kind of error).",
     ),
-    gauge(
-        "fornax_requests_waiting",
-        Unit::Count,
-        "Generations that wait for a slot. Labels: model.",
+    histogram(
+        "fornax_request_seconds",
+        Unit::Seconds,
+        "From a model request to its end. Labels: operation, model.",
+        DURATION,
     ),
     counter(
         "fornax_prompt_tokens_total",
-        "Prompt tokens of finished requests. Labels: model.",
+        "Prompt tokens read. Labels: model, tenant.",
     ),
     counter(
         "fornax_cached_tokens_total",
-        "Prompt tokens that the prefix cache spared. Labels: model.",
+        "Prompt tokens that the prefix cache spared. Labels: model, tenant.",
     ),
     counter(
         "fornax_output_tokens_total",
-        "Tokens generated. Labels: model.",
-    ),
-    histogram(
-        "fornax_prompt_tokens",
-        Unit::Count,
-        "Prompt tokens per request. Labels: model.",
-        TOKENS,
-    ),
-    histogram(
-        "fornax_output_tokens",
-        Unit::Count,
-        "Generated tokens per request. Labels: model.",
-        TOKENS,
+        "Tokens generated. Labels: model, tenant.",
     ),
     histogram(
         "fornax_time_to_first_token_seconds",
         Unit::Seconds,
-        "From a generation's request to its first token. Labels: model.",
+        "From a generation's request to its first output. Labels: model.",
         FIRST_TOKEN,
     ),
     histogram(
-        "fornax_inter_token_latency_seconds",
+        "fornax_inter_token_seconds",
         Unit::Seconds,
-        "Between two tokens of one answer. Labels: model.",
+        "Between two pieces of one answer. Labels: model.",
         BETWEEN_TOKENS,
     ),
     histogram(
-        "fornax_queue_wait_seconds",
+        "fornax_queue_seconds",
         Unit::Seconds,
         "From a generation's request to its slot. Labels: model.",
         DURATION,
     ),
-    histogram(
-        "fornax_step_sequences",
-        Unit::Count,
-        "Sequences computed together in one step. Labels: model.",
-        SEQUENCES,
-    ),
+    // runners
+    gauge("fornax_models_resident", Unit::Count, "Models loaded now."),
     gauge(
-        "fornax_cache_used_ratio",
-        Unit::Count,
-        "Share of the model's token cache in use, 0 to 1. Labels: model.",
+        "fornax_model_memory_bytes",
+        Unit::Bytes,
+        "Memory of a loaded model: what its engine reports or its process holds, the larger. Labels: model.",
+    ),
+    histogram(
+        "fornax_runner_load_seconds",
+        Unit::Seconds,
+        "From starting a runner to a ready model. Labels: model.",
+        DURATION,
+    ),
+    counter(
+        "fornax_runner_load_failures_total",
+        "Loads that failed. Labels: model.",
     ),
     counter(
         "fornax_runner_restarts_total",
-        "Runners started again after they died. Labels: model.",
+        "Runners that died and had to be started again. Labels: model.",
+    ),
+    gauge(
+        "fornax_runner_running",
+        Unit::Count,
+        "Sequences being generated. Labels: model.",
+    ),
+    gauge(
+        "fornax_runner_waiting",
+        Unit::Count,
+        "Requests waiting inside the runner. Labels: model.",
+    ),
+    gauge(
+        "fornax_runner_slots",
+        Unit::Count,
+        "Sequences it can generate at once. Labels: model.",
+    ),
+    gauge(
+        "fornax_runner_cache_cells_used",
+        Unit::Count,
+        "Tokens in the key/value cache, cached prefixes included. Labels: model.",
+    ),
+    gauge(
+        "fornax_runner_cache_cells",
+        Unit::Count,
+        "Tokens the cache can hold. Labels: model.",
+    ),
+    gauge(
+        "fornax_runner_resident_memory_bytes",
+        Unit::Bytes,
+        "Resident memory of the runner's process. Labels: model.",
+    ),
+    counter(
+        "fornax_runner_prefix_queries_tokens_total",
+        "Prompt tokens looked up in the prefix index. Labels: model.",
+    ),
+    counter(
+        "fornax_runner_prefix_hits_tokens_total",
+        "Prompt tokens found in the prefix index. Labels: model.",
+    ),
+    counter(
+        "fornax_runner_preemptions_total",
+        "Sequences set back because the cache was full. Labels: model.",
+    ),
+    counter(
+        "fornax_runner_evictions_total",
+        "Cached prefixes evicted. Labels: model.",
+    ),
+    counter(
+        "fornax_runner_prompt_tokens_total",
+        "Prompt tokens computed or found. Labels: model.",
+    ),
+    counter(
+        "fornax_runner_output_tokens_total",
+        "Tokens generated by the runner. Labels: model.",
+    ),
+    counter("fornax_runner_steps_total", "Engine steps. Labels: model."),
+    gauge(
+        "fornax_runner_busy_seconds",
+        Unit::Seconds,
+        "Seconds spent inside the engine since the runner started. Labels: model.",
     ),
 ];
 

@@ -10,6 +10,7 @@ mod models;
 mod output;
 mod ps;
 mod pull;
+mod run;
 
 use std::process::ExitCode;
 
@@ -66,10 +67,7 @@ fn sentence(error: &anyhow::Error) -> String {
 fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // The child reads no configuration: it gets all it needs from its parent.
     if let Command::Runner(runner) = arguments.command {
-        return Err(crate::exit::Ended::new(
-            Exit::NotSupported,
-            format!("this build cannot run {} yet", runner.name),
-        ));
+        return serve::runner::main(runner);
     }
     if let Command::Completions { shell } = arguments.command {
         let mut text = Vec::new();
@@ -90,12 +88,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     drop(rustls::crypto::ring::default_provider().install_default());
     match arguments.command {
         Command::Serve(_) => return serve::main(&context),
-        Command::Run(_) => {
-            return Err(crate::exit::Ended::new(
-                Exit::NotSupported,
-                "this build cannot run models yet",
-            ));
-        }
+        Command::Run(run) => return run::run(&context, &run),
         Command::Pull(pull) => pull::pull(&context, &pull)?,
         Command::List { json } => models::list(&context, json)?,
         Command::Show(show) => models::show(&context, &show)?,

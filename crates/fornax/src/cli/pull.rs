@@ -10,19 +10,16 @@ use super::args::PullArguments;
 use super::output::{bytes, print};
 use super::{Context, models, small_runtime};
 use crate::exit::{Ended, Exit};
+use crate::serve::parts::pull_options;
 
 /// `fornax pull`.
 pub fn pull(context: &Context, arguments: &PullArguments) -> anyhow::Result<()> {
     let store = models::open(context)?;
     let source = Source::parse(&arguments.source)?;
-    let hub = &context.loaded.settings.hub;
     let options = PullOptions {
-        offline: hub.offline,
-        hub_url: hub.url.clone(),
         name: arguments.name.clone(),
-        token: (!hub.token.is_empty()).then(|| hub.token.clone()),
         sha256: arguments.sha256.clone(),
-        ..PullOptions::default()
+        ..pull_options(&context.loaded.settings)
     };
     let bar = byte_bar();
     let manifest = small_runtime()?.block_on(async {

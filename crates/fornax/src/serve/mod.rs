@@ -8,36 +8,8 @@ mod banner;
 pub mod first_start;
 mod listener;
 pub mod logging;
-pub mod parts {
-    pub struct S;
-    impl Clone for S {
-        fn clone(&self) -> S {
-            S
-        }
-    }
-    impl S {
-        pub async fn refresh_metrics(&self) {}
-        pub async fn shutdown(&self, _d: std::time::Duration) {}
-    }
-    pub struct Parts {
-        pub supervisor: S,
-        pub service: std::sync::Arc<service::Service>,
-    }
-    impl Parts {
-        pub fn pin(&self, _m: &str) {}
-    }
-    pub async fn assemble(
-        _c: &crate::cli::Context,
-        _s: inference::store::ModelStore,
-        _k: security::KeyStore,
-        _r: &std::path::Path,
-    ) -> anyhow::Result<Parts> {
-        Err(crate::exit::Ended::new(
-            crate::exit::Exit::NotSupported,
-            "this build cannot run models yet",
-        ))
-    }
-}
+pub mod parts;
+pub mod runner;
 mod signals;
 mod trace;
 
@@ -163,7 +135,7 @@ async fn serve(context: &Context) -> anyhow::Result<ExitCode> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn keep_up(telemetry: telemetry::Telemetry, supervisor: parts::S) {
+async fn keep_up(telemetry: telemetry::Telemetry, supervisor: inference::runner::Supervisor) {
     let mut fold = tokio::time::interval(UPKEEP_INTERVAL);
     let mut ask = tokio::time::interval(RUNNER_METRICS_INTERVAL);
     loop {

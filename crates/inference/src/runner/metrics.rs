@@ -21,7 +21,7 @@
 //! | `fornax_runner_prompt_tokens_total` | counter | prompt tokens computed or found |
 //! | `fornax_runner_output_tokens_total` | counter | tokens generated |
 //! | `fornax_runner_steps_total` | counter | engine steps |
-//! | `fornax_runner_busy_seconds_total` | gauge | seconds spent inside the engine (fractional, hence a gauge that only grows) |
+//! | `fornax_runner_busy_seconds` | gauge | seconds spent inside the engine (fractional, hence a gauge that only grows) |
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -69,7 +69,7 @@ pub(super) fn describe() {
         "Resident memory of the runner process"
     );
     describe_gauge!(
-        "fornax_runner_busy_seconds_total",
+        "fornax_runner_busy_seconds",
         Unit::Seconds,
         "Seconds spent inside the engine"
     );
@@ -208,7 +208,6 @@ pub(super) fn polled(runner: &Runner, now: &StatsReply) {
     );
     add("fornax_runner_steps_total", now.steps, before.steps);
     let busy = Duration::from_micros(now.busy_us.saturating_sub(before.busy_us));
-    gauge!("fornax_runner_busy_seconds_total", "model" => model.clone())
-        .increment(busy.as_secs_f64());
+    gauge!("fornax_runner_busy_seconds", "model" => model.clone()).increment(busy.as_secs_f64());
     *before = *now;
 }

@@ -1,0 +1,152 @@
+//! The parts of the product over one data directory: supervisor and service, as the configuration wants them. The server
+//! and `fornax run` use the same.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use inference::runner::{LoadOptions, OpenMpWait, Supervisor, SupervisorOptions};
+use inference::store::ModelStore;
+use inference::store::pull::PullOptions;
+use platform::Clock;
+use security::{Identity, KeyStore, Scope, Scopes, TenantId};
+use service::{RequestLimits, Service, ServiceOptions};
+
+use crate::cli::Context;
+use crate::config::keys::{ModelSettings, Settings};
+use crate::config::values::{Auto, Keep, WaitPolicy};
+
+/// What is left to everything but models when the memory budget is automatic: a tenth of what is available.
+const MEMORY_RESERVE_DIVISOR: u64 = 10;
+/// Budget where the system does not tell its memory.
+const MEMORY_UNKNOWN_BYTES: u64 = 4 << 30;
+
+/// The running parts.
+pub struct Parts {
+    /// Starts and ends model processes.
+    pub supervisor: Supervisor,
+    /// The use cases.
+    pub service: Arc<Service>,
+}
+
+/// Puts them together. Nothing is loaded yet.
+///
+/// # Errors
+/// The directory for sockets cannot be used, or this program's own file cannot be found.
+pub async fn assemble(
+    context: &Context,
+    store: ModelStore,
+    keys: KeyStore,
+    run_dir: &Path,
+) -> anyhow::Result<Parts> {
+    let settings = &context.loaded.settings;
+    let executable = std::env::current_exe()
+        .context("could not find this program's own file, which runs the models")?;
+    let supervisor = Supervisor::new(supervisor_options(settings, executable, run_dir))?;
+    let options = ServiceOptions {
+        store,
+        keys: Arc::new(keys),
+        clock: Clock::system(),
+        limits: RequestLimits::default(),
+        load: load_options(&settings.models),
+        pull: pull_options(settings),
+    };
+    let service = Service::new(options, supervisor.clone());
+    Ok(Parts {
+        supervisor,
+        service: Arc::new(service),
+    })
+}
+
+impl Parts {
+    /// Loads `model` beside everything else and keeps it loaded. A model that cannot be loaded is logged; the server
+    /// serves the others.
+    pub fn pin(&self, model: &str) {
+        let (service, model) = (Arc::clone(&self.service), model.to_owned());
+        let operator = Identity {
+            key_id: "configuration".to_owned(),
+            key_name: "models.pinned".to_owned(),
+            tenant: TenantId::default(),
+            scopes: Scopes::from(Scope::Models),
+        };
+        tokio::spawn(async move {
+            let pinned = async {
+                service.pin(&operator, &model, true).await?;
+                service.load(&operator, &model, None).await
+            };
+            match pinned.await {
+                Ok(resident) => tracing::info!(
+                    model,
+                    memory_bytes = resident.memory_bytes,
+                    "pinned model is loaded"
+                ),
+                Err(error) => tracing::error!(model, %error, "a pinned model could not be loaded"),
+            }
+        });
+    }
+}
+
+fn supervisor_options(
+    settings: &Settings,
+    executable: std::path::PathBuf,
+    run_dir: &Path,
+) -> SupervisorOptions {
+    let models = &settings.models;
+    let budget = models
+        .memory_budget_bytes
+        .given()
+        .map_or_else(automatic_budget, |count| count.0);
+    SupervisorOptions {
+        load_timeout: models.load_timeout.0,
+        default_keep_alive: match models.keep_alive {
+            Keep::For(duration) => Some(duration),
+            Keep::Forever => None,
+        },
+        address_space_max_bytes: models.address_space_max_bytes.map(|count| count.0),
+        niceness: i32::try_from(models.niceness).unwrap_or(19),
+        drain_timeout: settings.server.drain_timeout.0,
+        open_mp_wait: match models.omp_wait_policy {
+            WaitPolicy::Auto => OpenMpWait::Auto,
+            WaitPolicy::Passive => OpenMpWait::Passive,
+            WaitPolicy::Active => OpenMpWait::Active,
+        },
+        ..SupervisorOptions::new(executable, run_dir.to_owned(), budget)
+    }
+}
+
+/// How models are pulled, by the server and by `fornax pull`.
+pub fn pull_options(settings: &Settings) -> PullOptions {
+    let hub = &settings.hub;
+    PullOptions {
+        offline: hub.offline,
+        hub_url: hub.url.clone(),
+        token: (!hub.token.is_empty()).then(|| hub.token.clone()),
+        ..PullOptions::default()
+    }
+}
+
+fn automatic_budget() -> u64 {
+    platform::memory::machine().map_or(MEMORY_UNKNOWN_BYTES, |memory| {
+        memory.available_bytes - memory.available_bytes / MEMORY_RESERVE_DIVISOR
+    })
+}
+
+/// Zero and -1 are how the runner protocol says "choose".
+fn load_options(models: &ModelSettings) -> LoadOptions {
+    let chosen = |value: Auto<u32>| value.given().unwrap_or(0);
+    LoadOptions {
+        context_tokens: chosen(models.context_tokens),
+        cache_tokens: chosen(models.cache_tokens),
+        sequences_max: chosen(models.sequences_max),
+        queue_max: chosen(models.queue_max),
+        threads: chosen(models.threads),
+        gpu_layers: models
+            .gpu_layers
+            .given()
+            .map_or(-1, |count| i32::try_from(count).unwrap_or(i32::MAX)),
+        step_budget_ms: chosen(models.step_budget_ms),
+        cache_type: models.cache_type.word().to_owned(),
+        flash_attention: models.flash_attention.word().to_owned(),
+        ..LoadOptions::default()
+    }
+}

@@ -1,0 +1,6 @@
+//! The real binary, end to end: what an operator and a client see.
+
+mod commands;
+mod harness;
+mod life;
+mod signals;
