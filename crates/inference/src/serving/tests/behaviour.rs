@@ -722,3 +722,28 @@ fn what_a_model_cannot_do_is_said_plainly() {
         FailureKind::Unsupported
     );
 }
+
+#[test]
+fn a_cache_too_small_for_all_takes_turns_and_stays_exact() {
+    let mut serving = Serving::new(ServingOptions::default(), |limits| {
+        limits.cache_tokens = 300
+    });
+    let ask = |seed| Ask {
+        tokens_max: Some(80),
+        tokens_min: 80,
+        temperature: 1.0,
+        channel: 100,
+        ..Ask::new(&prompt(seed, 60))
+    };
+    let mut heard: Vec<Heard> = (0..8).map(|seed| serving.submit(ask(seed))).collect();
+    serving.finish(&mut heard.iter_mut().collect::<Vec<_>>());
+    let stats = serving.serving.stats();
+    assert!(stats.preemptions > 0 && stats.evictions > 0, "{stats:?}");
+    for (seed, one) in (0..).zip(&heard) {
+        one.assert_same_answer(&ask(seed).alone());
+    }
+    // Taking turns costs computing some prompts again, not most of the time.
+    let computed = serving.serving.engine.computed_tokens();
+    assert!(computed < 2 * 8 * 140, "{computed} tokens for 1120");
+    serving.assert_nothing_leaked();
+}
