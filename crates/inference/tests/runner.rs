@@ -38,7 +38,7 @@ fn model() -> PathBuf {
 
 /// Starts a runner for a file and connects to it.
 async fn start(model: &Path) -> Running {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let socket = directory.path().join("runner.sock");
     let arguments = RunnerArguments {
         model: model.to_owned(),
@@ -46,7 +46,8 @@ async fn start(model: &Path) -> Running {
         name: "nano".to_owned(),
         parent_pid: None,
     };
-    let served = tokio::spawn(async move { serve(&arguments).await.unwrap() });
+    let served =
+        tokio::spawn(async move { serve(&arguments).await.expect("the socket is served") });
     while !socket.exists() {
         tokio::task::yield_now().await;
     }
@@ -58,7 +59,7 @@ async fn start(model: &Path) -> Running {
     let channel = Endpoint::from_static("http://runner")
         .connect_with_connector(connector)
         .await
-        .unwrap();
+        .expect("the runner answers");
     Running {
         client: RunnerClient::new(channel),
         served,
@@ -78,7 +79,7 @@ async fn load(running: &mut Running) -> Result<wire::ModelFacts, RunnerError> {
     let mut events = running.client.load(request).await?.into_inner();
     let mut progress = 0.0;
     while let Some(event) = events.message().await? {
-        match event.event.unwrap() {
+        match event.event.expect("an event") {
             load_event::Event::Progress(fraction) => {
                 assert!((progress..=1.0).contains(&fraction));
                 progress = fraction;
@@ -92,7 +93,7 @@ async fn load(running: &mut Running) -> Result<wire::ModelFacts, RunnerError> {
 
 async fn loaded() -> (Running, wire::ModelFacts) {
     let mut running = start(&model()).await;
-    let facts = load(&mut running).await.unwrap();
+    let facts = load(&mut running).await.expect("the model loads");
     (running, facts)
 }
 
@@ -128,7 +129,7 @@ async fn generate(
     let mut answer = Answer::default();
     while let Some(event) = events.message().await? {
         answer.logprobs.extend(event.logprobs);
-        match event.event.unwrap() {
+        match event.event.expect("an event") {
             Event::Accepted(accepted) => answer.accepted = accepted,
             Event::Text(text) => answer.text.push_str(&text),
             Event::Finished(finished) => answer.finished = finished,
