@@ -68,7 +68,7 @@ pub struct Ended {
 
 impl Ended {
     /// The end `exit`, saying `message`.
-    pub fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+    pub fn error(exit: Exit, message: impl Into<String>) -> anyhow::Error {
         Ended {
             exit,
             message: message.into(),
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(Exit::of(&error), Exit::NotFound);
         assert_eq!(Exit::of(&anyhow::anyhow!("odd")), Exit::Failure);
         assert_eq!(
-            Exit::of(&Ended::new(Exit::Conflict, "in use")),
+            Exit::of(&Ended::error(Exit::Conflict, "in use")),
             Exit::Conflict
         );
     }

@@ -325,7 +325,7 @@ impl Arguments {
         let mut values = Vec::new();
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
-                return Err(Ended::new(
+                return Err(Ended::error(
                     Exit::Usage,
                     format!("--set {pair}: write it as KEY=VALUE"),
                 ));

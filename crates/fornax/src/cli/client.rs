@@ -36,7 +36,7 @@ pub async fn get(context: &Context, path: &str) -> anyhow::Result<Value> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(Ended::new(
+            return Err(Ended::error(
                 Exit::Failure,
                 format!("{url} answered more than 16 MiB"),
             ));
@@ -57,7 +57,7 @@ pub async fn get(context: &Context, path: &str) -> anyhow::Result<Value> {
         429 | 503 => Exit::Unavailable,
         _ => Exit::Failure,
     };
-    Err(Ended::new(
+    Err(Ended::error(
         exit,
         format!(
             "{base} answered {status}: {}",
@@ -72,7 +72,7 @@ fn server_url(context: &Context) -> anyhow::Result<String> {
         return Ok(given.clone());
     }
     context.directory.server_url().ok_or_else(|| {
-        Ended::new(
+        Ended::error(
             Exit::Unavailable,
             format!(
                 "no server runs on {}; start one with `fornax serve`, or name one with FORNAX_URL",

@@ -17,7 +17,7 @@ pub fn convert(_context: &Context, arguments: &ConvertArguments) -> anyhow::Resu
             .iter()
             .map(|kind| kind.as_str().to_lowercase())
             .collect();
-        Ended::new(
+        Ended::error(
             Exit::Usage,
             format!(
                 "--quantization {}: use one of {}",

@@ -58,14 +58,14 @@ pub fn keys(context: &Context, command: KeysCommand) -> anyhow::Result<()> {
 }
 
 fn tenant_id(text: &str) -> anyhow::Result<TenantId> {
-    TenantId::new(text).map_err(|error| Ended::new(Exit::Usage, error.to_string()))
+    TenantId::new(text).map_err(|error| Ended::error(Exit::Usage, error.to_string()))
 }
 
 fn scope_set(texts: &[String]) -> anyhow::Result<Scopes> {
     texts
         .join(",")
         .parse()
-        .map_err(|error: security::InvalidName| Ended::new(Exit::Usage, error.to_string()))
+        .map_err(|error: security::InvalidName| Ended::error(Exit::Usage, error.to_string()))
 }
 
 fn expiry(text: &str) -> anyhow::Result<Option<i64>> {
@@ -73,7 +73,7 @@ fn expiry(text: &str) -> anyhow::Result<Option<i64>> {
         return Ok(None);
     }
     let after = read_duration(text).ok_or_else(|| {
-        Ended::new(
+        Ended::error(
             Exit::Usage,
             format!("--expires {text}: write 12h, 30d or never"),
         )

@@ -89,7 +89,7 @@ pub fn show(context: &Context, arguments: &ShowArguments) -> anyhow::Result<()> 
         .with_context(|| format!("could not read {}", resolved.path.display()))?;
     if arguments.template {
         let template = header.chat_template.ok_or_else(|| {
-            Ended::new(
+            Ended::error(
                 Exit::NotFound,
                 format!("{} carries no chat template", resolved.manifest.name),
             )

@@ -26,7 +26,7 @@ pub fn pull(context: &Context, arguments: &PullArguments) -> anyhow::Result<()> 
         let work = fetch(&store, &source, &options, |progress| show(&bar, &progress));
         tokio::select! {
             done = work => done.with_context(|| format!("could not pull {}", super::output::printable(&arguments.source))),
-            _ = tokio::signal::ctrl_c() => Err(Ended::new(Exit::Interrupted, "stopped; the same command goes on from here")),
+            _ = tokio::signal::ctrl_c() => Err(Ended::error(Exit::Interrupted, "stopped; the same command goes on from here")),
         }
     });
     bar.finish_and_clear();

@@ -262,7 +262,7 @@ fn write_piece(piece: &str) -> anyhow::Result<()> {
         .collect();
     let mut out = io::stdout().lock();
     match out.write_all(safe.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Ended::new(
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Ended::error(
             Exit::Interrupted,
             "the reader of the answer has gone",
         )),
@@ -278,10 +278,13 @@ fn read_piped() -> anyhow::Result<String> {
         .read_to_string(&mut text)
         .context("could not read the prompt from standard input")?;
     if text.len() as u64 > PIPED_BYTES_MAX {
-        return Err(Ended::new(Exit::Usage, "the prompt is longer than 16 MiB"));
+        return Err(Ended::error(
+            Exit::Usage,
+            "the prompt is longer than 16 MiB",
+        ));
     }
     if text.trim().is_empty() {
-        return Err(Ended::new(
+        return Err(Ended::error(
             Exit::Usage,
             "there is no prompt: give one as an argument or on standard input",
         ));

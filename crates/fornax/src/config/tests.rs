@@ -1,5 +1,7 @@
 //! The configuration at its boundary: layers in, tree and origins out.
 
+#![expect(clippy::disallowed_methods, reason = "a test writes throw-away files")]
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -51,7 +51,7 @@ pub fn check_exposure(server: &ServerSettings) -> anyhow::Result<()> {
     if loopback || server.tls_cert.is_some() || server.allow_insecure_bind {
         return Ok(());
     }
-    Err(Ended::new(
+    Err(Ended::error(
         Exit::Configuration,
         format!(
             "{} is reachable from other machines, and without TLS keys and prompts would cross the network in clear: \

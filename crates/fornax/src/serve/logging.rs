@@ -72,7 +72,7 @@ fn headers(text: &str) -> anyhow::Result<Vec<(String, Secret)>> {
         .filter(|part| !part.is_empty())
         .map(|part| {
             let (name, value) = part.split_once('=').ok_or_else(|| {
-                Ended::new(
+                Ended::error(
                     Exit::Configuration,
                     "telemetry.otlp_headers must be \"name=value, name=value\"",
                 )

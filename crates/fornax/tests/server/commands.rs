@@ -1,5 +1,7 @@
 //! Commands without a server, and servers that must not start.
 
+#![expect(clippy::disallowed_methods, reason = "a test writes throw-away files")]
+
 use std::io::Write;
 use std::process::{Output, Stdio};
 
