@@ -50,10 +50,7 @@ fn cosine(left: &[f32], right: &[f32]) -> f64 {
 fn embeddings_agree_with_transformers() {
     let source = root().join("models/downloads/all-minilm-l6-v2");
     if !source.join("model.safetensors").is_file() {
-        #[expect(clippy::print_stderr, reason = "a test that did nothing must say so")]
-        {
-            eprintln!("not run: make models fetches the weights");
-        }
+        eprintln!("not run: make models fetches the weights");
         return;
     }
     let sentences = std::fs::read_to_string(root().join("testdata/minilm/sentences.txt")).unwrap();
@@ -94,13 +91,10 @@ fn embeddings_agree_with_transformers() {
             long_enough.map(|(cosine, _)| *cosine).fold(1.0, f64::min)
         };
         let (all, longer) = (least_of(1), least_of(2));
-        #[expect(clippy::print_stderr, reason = "the measured values belong in the log")]
-        {
-            let kind = weight_type.as_str();
-            eprintln!(
-                "{kind}: cosine least {all:.7}, of more than one word {longer:.7}, mean {mean:.7}"
-            );
-        }
+        let kind = weight_type.as_str();
+        eprintln!(
+            "{kind}: cosine least {all:.7}, of more than one word {longer:.7}, mean {mean:.7}"
+        );
         for (cosine, sentence) in scored {
             // Two of the 200 inputs are one word ("OK", "I."). Their vector is a mean of three or four tokens only, and
             // ggml's kernels for Q8_0 round the activations to 8 bits too. With the weights alone rounded they reach
