@@ -110,7 +110,7 @@ const tools = [
 ]
 
 test('a forced tool call has valid arguments', async () => {
-  const reply = await ask({ tools, tool_choice: 'required', parallel_tool_calls: false, max_tokens: 100 })
+  const reply = await ask({ tools, tool_choice: 'required', parallel_tool_calls: false, max_tokens: 300 })
   const [call] = reply.choices[0].message.tool_calls
   assert.equal(call.function.name, 'set_light')
   assert.ok(['on', 'off'].includes(JSON.parse(call.function.arguments).state))
@@ -118,7 +118,7 @@ test('a forced tool call has valid arguments', async () => {
 
 test('a streamed tool call adds up', async () => {
   const choice = { type: 'function', function: { name: 'set_light' } }
-  const stream = client.chat.completions.stream({ model: NANO, messages, tools, tool_choice: choice, max_tokens: 100 })
+  const stream = client.chat.completions.stream({ model: NANO, messages, tools, tool_choice: choice, max_tokens: 300 })
   const final = await stream.finalChatCompletion()
   const [call] = final.choices[0].message.tool_calls
   assert.ok(['on', 'off'].includes(JSON.parse(call.function.arguments).state))
@@ -132,7 +132,7 @@ test('a JSON schema holds', async () => {
     additionalProperties: false,
   }
   const reply = await ask({
-    max_tokens: 60,
+    max_tokens: 300,
     response_format: { type: 'json_schema', json_schema: { name: 'state', schema, strict: true } },
   })
   assert.equal(typeof JSON.parse(reply.choices[0].message.content).ok, 'boolean')

@@ -18,7 +18,7 @@ SCHEMA = {
 
 
 def content(ask, **options):
-    return ask("How are you?", max_tokens=100, temperature=1, seed=3, **options).choices[0].message.content
+    return ask("How are you?", max_tokens=300, temperature=1, seed=3, **options).choices[0].message.content
 
 
 def check(text):
@@ -37,7 +37,7 @@ def test_json_schema_in_llama_cpps_dialect(ask):
 
 def test_json_schema_streamed(ask):
     wrapped = {"type": "json_schema", "json_schema": {"name": "state", "schema": SCHEMA, "strict": True}}
-    chunks = ask("How?", max_tokens=100, temperature=1, seed=3, stream=True, response_format=wrapped)
+    chunks = ask("How?", max_tokens=300, temperature=1, seed=3, stream=True, response_format=wrapped)
     check("".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices))
 
 
@@ -57,7 +57,7 @@ def test_the_parse_helper_with_pydantic(client):
 
     turns = [{"role": "user", "content": "How are you?"}]
     reply = client.chat.completions.parse(
-        model=NANO, messages=turns, response_format=State, max_tokens=100, temperature=1, seed=4
+        model=NANO, messages=turns, response_format=State, max_tokens=300, temperature=1, seed=4
     )
     assert isinstance(reply.choices[0].message.parsed, State)
 

@@ -37,7 +37,7 @@ NAMED = {"type": "function", "function": {"name": "get_weather"}}
 
 
 def call(ask, **options):
-    return ask("Weather?", tools=[WEATHER, CLOCK], max_tokens=120, temperature=1, seed=5, **options)
+    return ask("Weather?", tools=[WEATHER, CLOCK], max_tokens=300, temperature=1, seed=5, **options)
 
 
 def check_weather(arguments: str):

@@ -1,6 +1,10 @@
 //! Reading a JSON request body under the size and time limits.
 
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
 use http::header;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -51,6 +55,27 @@ impl FromRequest<App> for JsonObject {
             .map(JsonObject)
             .map_err(|error| Failure::new(surface, error))
     }
+}
+
+/// A body this many times the limit is thrown away politely; a larger one finds its connection closed.
+const LINGER_LIMITS: usize = 8;
+/// Longest time that is spent on it.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads and drops a body that is already refused. Clients write the whole body before they read the answer: closing the
+/// connection at once would show them a broken pipe instead of the 413.
+async fn linger(mut body: Body, limit: usize, timeout: Duration) {
+    let reading = async {
+        let mut left = limit.saturating_mul(LINGER_LIMITS);
+        while let Some(Ok(frame)) = body.frame().await {
+            left = match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(left) => left,
+                None => return,
+            };
+        }
+    };
+    // Whether it ended or not, the answer is the same.
+    drop(tokio::time::timeout(timeout.min(LINGER_TIMEOUT), reading).await);
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, Error> {

@@ -313,7 +313,11 @@ async fn bodies_that_are_not_json_objects_get_400_in_the_surfaces_shape() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_gets_413_whether_it_says_so_or_not() {
-    let harness = Harness::with(|options| options.body_bytes_max = 1000).await;
+    let harness = Harness::with(|options| {
+        options.body_bytes_max = 1000;
+        options.body_timeout = Duration::from_millis(200);
+    })
+    .await;
     let declared = Request::post("/v1/embeddings")
         .header("x-api-key", &harness.admin)
         .header("content-length", "1001")

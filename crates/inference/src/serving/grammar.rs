@@ -26,6 +26,7 @@ use llguidance::{Matcher, ParserFactory, panic_utils};
 pub use vocabulary::Vocabulary;
 
 use crate::engine::{EngineError, Token};
+use crate::templates::bounded_whitespace;
 
 /// Largest text of a constraint, in bytes. A schema of a whole industry standard has about half of it.
 pub const CONSTRAINT_BYTES_MAX: usize = 1 << 20;
@@ -98,14 +99,14 @@ impl GrammarCompiler {
 
     fn read(&self, constraint: &Constraint) -> Result<TopLevelGrammar, EngineError> {
         Ok(match constraint {
-            Constraint::JsonObject => {
-                TopLevelGrammar::from_json_schema(serde_json::json!({"type": "object"}))
-            }
+            Constraint::JsonObject => TopLevelGrammar::from_json_schema(bounded_whitespace(
+                serde_json::json!({"type": "object"}),
+            )),
             Constraint::JsonSchema(text) => {
                 bound(text)?;
                 let schema =
                     serde_json::from_str(text).map_err(|error| invalid(&error.to_string()))?;
-                TopLevelGrammar::from_json_schema(schema)
+                TopLevelGrammar::from_json_schema(bounded_whitespace(schema))
             }
             Constraint::Regex(text) => {
                 bound(text)?;

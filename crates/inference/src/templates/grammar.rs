@@ -138,11 +138,12 @@ impl Grammar<'_> {
         match self.request.answer {
             Answer::Text => self.text(),
             Answer::JsonObject => {
-                self.rule("answer", "%json {\"type\": \"object\"}");
+                let schema = bounded_whitespace(json!({ "type": "object" }));
+                self.rule("answer", &format!("%json {schema}"));
                 "answer".to_owned()
             }
             Answer::JsonSchema(schema) => {
-                let schema = schema.to_string();
+                let schema = bounded_whitespace((*schema).clone());
                 self.rule("answer", &format!("%json {schema}"));
                 "answer".to_owned()
             }
@@ -273,7 +274,22 @@ fn literal(text: &str) -> String {
 
 /// The schema of a tool's arguments as a grammar.
 fn json_rule(tool: &ToolDefinition) -> String {
-    format!("%json {}", python_json(&arguments_schema(tool)))
+    let schema = bounded_whitespace(arguments_schema(tool));
+    format!("%json {}", python_json(&schema))
+}
+
+/// White space that JSON may have between its tokens: a space, or a line break and its indentation. Without a bound, a
+/// weak model that begins with spaces goes on with spaces until its tokens are used up.
+const WHITESPACE: &str = r"[ ]|\r?\n[ \t]{0,32}";
+
+/// `schema` with that bound, unless it brings a rule of its own.
+pub(crate) fn bounded_whitespace(mut schema: Value) -> Value {
+    if let Value::Object(members) = &mut schema {
+        members
+            .entry("x-guidance")
+            .or_insert_with(|| json!({ "whitespace_pattern": WHITESPACE }));
+    }
+    schema
 }
 
 /// Always an object, and forgiving about keywords that cannot be enforced unless the tool is strict.

@@ -23,6 +23,7 @@ mod syntax;
 mod tests;
 
 pub use conversation::{Conversation, ConversationMessage, ToolDefinition, ToolInvocation};
+pub(crate) use grammar::bounded_whitespace;
 pub use grammar::{Answer, CallRule, GrammarRequest, ReasoningPrefix, output_grammar};
 pub use parser::{OutputEvent, OutputParser, ParserOptions};
 pub use render::{ChatTemplate, Rendered, TemplateError, TemplateSource};
