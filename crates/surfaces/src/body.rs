@@ -34,6 +34,10 @@ impl FromRequest<App> for JsonObject {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.parse::<u64>().ok());
         if declared.is_some_and(|bytes| bytes > limit as u64) {
+            // A client that asked first (`expect: 100-continue`) sends nothing; any other must be let finish.
+            if !request.headers().contains_key(header::EXPECT) {
+                linger(request.into_body(), limit, app.options.body_timeout).await;
+            }
             return Err(too_large());
         }
         let reading = Limited::new(request.into_body(), limit).collect();
