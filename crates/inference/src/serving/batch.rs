@@ -89,7 +89,8 @@ impl<E: Engine> ServingLoop<E> {
         }
     }
 
-    fn evict_cells(&mut self) -> bool {
+    /// Gives up the least recently used cached run; false when live sequences hold all cells.
+    pub(super) fn evict_cells(&mut self) -> bool {
         let Some(eviction) = self.index.evict_cells() else {
             return false;
         };

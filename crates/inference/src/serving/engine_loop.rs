@@ -324,6 +324,11 @@ impl<E: Engine> ServingLoop<E> {
         if !self.index.retain(sequence) {
             self.remove_sequence(sequence);
         }
+        while self.index.cells_evictable() > self.options.retained_cells_max {
+            if !self.evict_cells() {
+                break;
+            }
+        }
     }
 
     pub(super) fn remove_sequence(&mut self, sequence: SequenceId) {

@@ -338,6 +338,9 @@ pub struct ServingOptions {
     pub queue_max: u32,
     /// Target time of a step while a stream is decoding.
     pub step_budget: Duration,
+    /// Most cells that only cached prefixes hold. A processor looks at the mask of every used cell for every token it
+    /// computes, so there a large memory of prefixes costs every stream; an accelerator skips them.
+    pub retained_cells_max: u32,
 }
 
 impl Default for ServingOptions {
@@ -347,6 +350,7 @@ impl Default for ServingOptions {
             queue_max: 256,
             // A reader sees text stutter from about a fifth of a second on.
             step_budget: Duration::from_millis(150),
+            retained_cells_max: u32::MAX,
         }
     }
 }

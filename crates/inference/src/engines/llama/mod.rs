@@ -179,6 +179,12 @@ impl LlamaEngine {
         self.plan.threads
     }
 
+    /// Whether layers are computed elsewhere than on the processor.
+    #[must_use]
+    pub fn offloads(&self) -> bool {
+        self.options.gpu_layers != 0 && Model::can_offload()
+    }
+
     fn embedder(&mut self) -> Result<&mut Embedder, EngineError> {
         if self.embedder.is_none() {
             let _one_at_a_time = LOADING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -68,6 +68,12 @@ impl Model {
         })
     }
 
+    /// Whether this build and machine can compute layers elsewhere than on the processor.
+    pub fn can_offload() -> bool {
+        // SAFETY: a plain function that asks the registry of loaded backends.
+        unsafe { sys::llama_supports_gpu_offload() }
+    }
+
     pub fn vocabulary_tokens(&self) -> u32 {
         self.vocabulary_tokens
     }

@@ -23,10 +23,16 @@ const QUEUE_DEFAULT: u32 = 256;
 /// fewer, conversations that pause are forgotten while their cells would still be there.
 const CACHED_SEQUENCES: u32 = 48;
 
+/// Cells that cached prefixes may hold when a processor computes. Each used cell costs every token about a nanosecond
+/// per layer and head (the mask is looked at even where it hides): 4,096 are a tenth of the time of a step of a 135M
+/// model with 16 streams, 32,768 are most of it.
+const RETAINED_CELLS_ON_PROCESSOR: u32 = 4096;
+
 /// What an engine tells beside its limits.
 struct EngineFacts {
     system_info: String,
     threads: u32,
+    offloads: bool,
 }
 
 /// Loads a GGUF file and serves it until the loop ends.
@@ -66,6 +72,7 @@ pub(super) fn serve(
     let facts = EngineFacts {
         system_info: system_info().unwrap_or_default(),
         threads: engine.threads(),
+        offloads: engine.offloads(),
     };
     serve_engine(engine, facts, request, ready)
 }
@@ -103,7 +110,7 @@ fn serve_engine<E: Engine>(
     request: &wire::LoadRequest,
     ready: oneshot::Sender<Result<Loaded, wire::Failure>>,
 ) -> Result<(), EngineError> {
-    let options = serving_options(request);
+    let options = serving_options(request, facts.offloads);
     let grammars = GrammarCompiler::new(Vocabulary::of(&engine));
     let limits = engine.limits().clone();
     let memory = engine.memory_bytes();
@@ -134,7 +141,7 @@ fn serve_engine<E: Engine>(
     serving.run()
 }
 
-fn serving_options(request: &wire::LoadRequest) -> ServingOptions {
+fn serving_options(request: &wire::LoadRequest, gpu: bool) -> ServingOptions {
     let defaults = ServingOptions::default();
     ServingOptions {
         running_max: or(request.sequences_max, RUNNING_DEFAULT),
@@ -142,6 +149,11 @@ fn serving_options(request: &wire::LoadRequest) -> ServingOptions {
         step_budget: match request.step_budget_ms {
             0 => defaults.step_budget,
             milliseconds => Duration::from_millis(u64::from(milliseconds)),
+        },
+        retained_cells_max: if gpu {
+            u32::MAX
+        } else {
+            RETAINED_CELLS_ON_PROCESSOR
         },
     }
 }

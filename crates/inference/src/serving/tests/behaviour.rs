@@ -280,6 +280,26 @@ fn slow_readers_give_their_places_to_those_who_wait() {
 }
 
 #[test]
+fn cached_prefixes_hold_no_more_cells_than_they_may() {
+    let options = ServingOptions {
+        retained_cells_max: 60,
+        ..ServingOptions::default()
+    };
+    let mut serving = Serving::new(options, |_| {});
+    for seed in 0..4 {
+        let mut heard = serving.submit(Ask::new(&prompt(seed, 30)));
+        serving.finish(&mut [&mut heard]);
+        assert!(serving.serving.stats().cells_used <= 60);
+    }
+    // The newest prefix is still there: only the oldest went.
+    let before = serving.serving.stats().prefix_hits_tokens;
+    let mut again = serving.submit(Ask::new(&prompt(3, 30)));
+    serving.finish(&mut [&mut again]);
+    assert_eq!(serving.serving.stats().prefix_hits_tokens - before, 29);
+    serving.assert_nothing_leaked();
+}
+
+#[test]
 fn a_prompt_that_does_not_fit_is_refused_with_both_numbers() {
     let mut serving = Serving::usual();
     let mut heard = serving.submit(Ask::new(&prompt(1, 256)));

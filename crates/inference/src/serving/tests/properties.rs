@@ -107,6 +107,7 @@ fn run(machine: &Machine, clients: &[Client]) {
     let options = ServingOptions {
         running_max: machine.running_max,
         queue_max: 1000,
+        retained_cells_max: u32::MAX,
         step_budget: Duration::from_millis(machine.step_ms),
     };
     let mut serving = Serving::new(options, |limits| {
