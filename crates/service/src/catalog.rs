@@ -9,10 +9,11 @@ use inference::runner::protocol::TokenizeRequest;
 use inference::runner::{ModelSource, RunnerError};
 use inference::store::{Manifest, ModelStore, Origin, ResolvedModel};
 use inference::templates::{ChatTemplate, TemplateError};
+use security::{Identity, Scope};
 use tokio::sync::OnceCell;
 
 use crate::administration::{ModelKind, ModelSummary};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::failures;
 use crate::runtime::ModelLease;
 
@@ -185,13 +186,21 @@ impl Catalog {
 
     async fn read(&self, resolved: &ResolvedModel) -> Result<Arc<ModelProfile>> {
         let path = resolved.path.clone();
-        let profile = self
-            .blocking(move |_| {
-                GgufHeader::read(&path)
-                    .map(|header| Arc::new(ModelProfile::read(&header)))
-                    .map_err(|error| inference::store::StoreError::File { path, error })
-            })
-            .await?;
+        let profile = tokio::task::spawn_blocking(move || {
+            GgufHeader::read(&path).map(|header| Arc::new(ModelProfile::read(&header)))
+        })
+        .await
+        .map_err(failures::internal)?
+        // It was read when it came into the store, so the disk has changed it since.
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::DataLoss,
+                format!(
+                    "The weights of '{}' are damaged ({error}); pull or import the model again.",
+                    resolved.manifest.name
+                ),
+            )
+        })?;
         let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
         if profiles.len() >= PROFILES_MAX {
             profiles.remove(0);
@@ -199,6 +208,23 @@ impl Catalog {
         profiles.push((resolved.manifest.digest.clone(), profile.clone()));
         Ok(profile)
     }
+}
+
+/// A manifest in the service's own words, for `identity`: where a file lay on the server's disk is told only to those
+/// who manage models.
+pub(crate) fn summary_for(identity: &Identity, manifest: Manifest) -> ModelSummary {
+    let manages = [Scope::Models, Scope::Admin]
+        .into_iter()
+        .any(|scope| identity.scopes.contains(scope));
+    let local = matches!(
+        manifest.origin,
+        Origin::File { .. } | Origin::Converted { .. }
+    );
+    let mut summary = summary(manifest);
+    if local && !manages {
+        summary.origin = "file".to_owned();
+    }
+    summary
 }
 
 /// A manifest in the service's own words.

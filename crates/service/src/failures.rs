@@ -83,9 +83,24 @@ pub(crate) fn from_store(error: StoreError) -> Error {
         StoreError::InvalidName { .. } => Error::invalid("model", message),
         StoreError::InvalidSource { .. } => Error::invalid("source", message),
         StoreError::File { .. } => Error::new(ErrorKind::InvalidRequest, message),
-        StoreError::Manifest { .. }
-        | StoreError::BlobMissing { .. }
-        | StoreError::HashMismatch { .. } => Error::new(ErrorKind::DataLoss, message),
+        // Paths of the server are for its log, not for whoever may generate text.
+        StoreError::Manifest { .. } => {
+            tracing::error!(error = message, "a model's manifest cannot be read");
+            Error::new(
+                ErrorKind::DataLoss,
+                "The model's manifest is damaged; the server's log says how.",
+            )
+        }
+        StoreError::Io { .. } => {
+            tracing::error!(error = message, "the model store failed");
+            Error::new(
+                ErrorKind::Internal,
+                "The model store could not be used; the server's log says why.",
+            )
+        }
+        StoreError::BlobMissing { .. } | StoreError::HashMismatch { .. } => {
+            Error::new(ErrorKind::DataLoss, message)
+        }
         StoreError::Busy { .. } => Error::new(ErrorKind::Unavailable, message).retry_after(SOON),
         StoreError::Offline { .. } => Error::new(ErrorKind::NotSupported, message),
         StoreError::Network { .. } => Error::new(ErrorKind::Unavailable, message),
@@ -105,7 +120,15 @@ pub(crate) fn from_template(error: TemplateError) -> Error {
 
 pub(crate) fn from_authentication(error: AuthenticationError) -> Error {
     match error {
-        AuthenticationError::Store(error) => from_keys(error),
+        // Whoever asks is a stranger still: what is wrong with the database is for the log.
+        AuthenticationError::Store(error) => {
+            tracing::error!(%error, "a key could not be looked up");
+            Error::new(
+                ErrorKind::Unavailable,
+                "The key could not be checked; the server's log says why.",
+            )
+            .retry_after(SOON)
+        }
         // The same answer whatever is wrong with the key; the reason is for the log.
         refused => {
             tracing::debug!(reason = refused.name(), "a key was refused");

@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) parser: Option<ParserOptions>,
     /// Call ids of nine letters and digits.
     pub(crate) short_call_ids: bool,
+    /// Give the log-probability of the end token too, which has no text: the raw API does, the chat API does not.
+    pub(crate) end_logprobs: bool,
     /// Text to give back with the first event.
     pub(crate) prompt_text: Option<String>,
     /// Counts as in flight until the end.
@@ -258,6 +260,16 @@ impl Driver {
             None => (Vec::new(), 0),
         };
         self.show(choice, read)?;
+        if self.plan.end_logprobs {
+            let logprobs = self.answer(choice)?.rest_of_logprobs();
+            if !logprobs.is_empty() {
+                self.ready.push_back(GenerationEvent::Text {
+                    choice,
+                    text: String::new(),
+                    logprobs,
+                });
+            }
+        }
         let reason = match finished.reason.as_str() {
             "length" => FinishReason::Length,
             "stop" if calls > 0 => FinishReason::ToolCalls,
@@ -356,6 +368,11 @@ impl AnswerState {
             }
         }
         tokens
+    }
+
+    /// Tokens that no text followed.
+    fn rest_of_logprobs(&mut self) -> Vec<TokenLogprob> {
+        self.logprobs.drain(..).map(|(_, token)| token).collect()
     }
 }
 

@@ -49,6 +49,7 @@ impl Service {
                 let plan = ChatParts {
                     parser: prepared.parser,
                     short_call_ids: prepared.short_call_ids,
+                    raw: false,
                     prompt_text: None,
                 };
                 self.generate(admitted, wire, plan, &request.options, record)
@@ -108,6 +109,7 @@ impl Service {
                 let parts = ChatParts {
                     parser: None,
                     short_call_ids: false,
+                    raw: true,
                     prompt_text,
                 };
                 self.generate(admitted, wire, parts, &request.options, record)
@@ -178,6 +180,7 @@ impl Service {
             request: wire,
             parser: parts.parser,
             short_call_ids: parts.short_call_ids,
+            end_logprobs: parts.raw,
             prompt_text: parts.prompt_text,
             _guard: admitted.guard,
             record,
@@ -355,6 +358,7 @@ impl Service {
 struct ChatParts {
     parser: Option<::inference::templates::ParserOptions>,
     short_call_ids: bool,
+    raw: bool,
     prompt_text: Option<String>,
 }
 

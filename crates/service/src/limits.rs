@@ -53,6 +53,8 @@ impl Default for RequestLimits {
 
 /// Deepest nesting of a schema: beyond it compilers recurse too far.
 const SCHEMA_DEPTH_MAX: usize = 48;
+/// Stop tokens: each token of the output is compared with all of them.
+const STOP_TOKENS_MAX: usize = 128;
 /// Longest tool name.
 const TOOL_NAME_BYTES_MAX: usize = 64;
 
@@ -260,6 +262,12 @@ impl RequestLimits {
                 format!("A stop string has at most {} bytes.", self.stop_bytes_max),
             ));
         }
+        if options.stop_tokens.len() > STOP_TOKENS_MAX {
+            return Err(Error::invalid(
+                "stop_token_ids",
+                format!("At most {STOP_TOKENS_MAX} stop tokens are allowed."),
+            ));
+        }
         if options
             .logprobs
             .is_some_and(|count| count > self.logprobs_max)
@@ -277,6 +285,8 @@ fn check_sampling(options: &GenerateOptions, logit_bias_max: usize) -> Result<()
     let sampling = &options.sampling;
     let ranges = [
         ("temperature", sampling.temperature, 0.0, 2.0),
+        // Zero is allowed by the API and leaves the likeliest token alone.
+        ("top_p", sampling.top_p, 0.0, 1.0),
         ("min_p", sampling.min_p, 0.0, 1.0),
         ("presence_penalty", sampling.presence_penalty, -2.0, 2.0),
         ("frequency_penalty", sampling.frequency_penalty, -2.0, 2.0),
@@ -289,15 +299,6 @@ fn check_sampling(options: &GenerateOptions, logit_bias_max: usize) -> Result<()
                 format!("'{field}' must be between {least} and {most}."),
             ));
         }
-    }
-    if sampling
-        .top_p
-        .is_some_and(|value| !(value > 0.0 && value <= 1.0))
-    {
-        return Err(Error::invalid(
-            "top_p",
-            "'top_p' must be above 0 and at most 1.",
-        ));
     }
     if sampling
         .repeat_penalty

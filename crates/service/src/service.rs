@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use inference::runner::{LoadOptions, Supervisor};
 use inference::store::ModelStore;
@@ -14,7 +14,7 @@ use security::{
 use tokio::sync::watch;
 
 use crate::administration::{ModelSummary, Pull, PullRequest, Readiness, ResidentModel};
-use crate::catalog::{Catalog, summary};
+use crate::catalog::{Catalog, summary, summary_for};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failures;
 use crate::generation::InFlight;
@@ -50,7 +50,12 @@ pub struct Service {
     pull: PullOptions,
     draining: AtomicBool,
     in_flight: watch::Sender<usize>,
+    /// What the last look at the parts found, and when.
+    health: tokio::sync::Mutex<Option<(Instant, Option<String>)>>,
 }
+
+/// How long one look at the parts answers for all who ask: they ask without a key.
+const HEALTH_TTL: Duration = Duration::from_secs(1);
 
 impl Service {
     /// A service whose models run in the runner processes of `supervisor`.
@@ -70,6 +75,7 @@ impl Service {
             pull: options.pull,
             draining: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
+            health: tokio::sync::Mutex::new(None),
         }
     }
 
@@ -119,7 +125,10 @@ impl Service {
     pub async fn models(&self, identity: &Identity) -> Result<Vec<ModelSummary>> {
         self.authorize(Some(identity), Action::ListModels)?;
         let manifests = self.catalog.blocking(|store| store.list()).await?;
-        Ok(manifests.into_iter().map(summary).collect())
+        Ok(manifests
+            .into_iter()
+            .map(|manifest| summary_for(identity, manifest))
+            .collect())
     }
 
     /// One model.
@@ -133,7 +142,7 @@ impl Service {
             .catalog
             .blocking(move |store| store.manifest(&name))
             .await?;
-        Ok(summary(manifest))
+        Ok(summary_for(identity, manifest))
     }
 
     /// The models in memory.
@@ -220,7 +229,7 @@ impl Service {
     }
 
     /// Fetches a model into the store. Files of this machine are imported for administrators only: whoever may pull
-    /// over the network may not therefore read the server's disk.
+    /// over the network may not therefore read the server's disk, nor reach addresses that only the server can.
     ///
     /// # Errors
     /// `InvalidRequest` when the source is not one; what goes wrong later is in the stream.
@@ -236,6 +245,7 @@ impl Service {
         }
         let options = PullOptions {
             name: request.name,
+            public_only: !identity.scopes.contains(Scope::Admin),
             ..self.pull.clone()
         };
         let store = self.catalog.store().clone();
@@ -313,19 +323,38 @@ impl Service {
         let reason = if draining {
             Some("the server is shutting down".to_owned())
         } else {
-            match self.catalog.blocking(|store| store.scan().map(drop)).await {
-                Err(error) => Some(format!("the model store cannot be read: {error}")),
-                Ok(()) => match self.keys.list(None).await {
-                    Err(error) => Some(format!("could not {error}")),
-                    Ok(_) => None,
-                },
-            }
+            self.health().await
         };
         Readiness {
             ready: reason.is_none(),
             draining,
             reason,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn close_keys(&self) {
+        self.keys.close().await;
+    }
+
+    /// Why the store or the keys cannot be read, as of the last second. One caller looks, the others wait for it.
+    async fn health(&self) -> Option<String> {
+        let mut last = self.health.lock().await;
+        let now = self.clock.now();
+        if let Some((looked, reason)) = &*last
+            && now.saturating_duration_since(*looked) < HEALTH_TTL
+        {
+            return reason.clone();
+        }
+        let reason = match self.catalog.blocking(|store| store.scan().map(drop)).await {
+            Err(error) => Some(format!("the model store cannot be read: {error}")),
+            Ok(()) => match self.keys.check().await {
+                Err(error) => Some(format!("could not {error}")),
+                Ok(()) => None,
+            },
+        };
+        *last = Some((now, reason.clone()));
+        reason
     }
 
     /// Takes no new work from now on; what runs goes on.

@@ -91,6 +91,11 @@ impl Output {
             end: None,
         };
         if ends {
+            if let Some(top) = job.logprobs {
+                // It has no text; whoever sums over all tokens needs it all the same.
+                let entry = token_logprob(engine, logits, token, top);
+                self.logprobs.push_back((self.bytes_seen, entry));
+            }
             self.close(&mut told.text);
             told.end = Some((FinishReason::Stop, None));
         } else {

@@ -231,6 +231,17 @@ impl KeyStore {
         }
     }
 
+    /// Whether the keys can be read, at the cost of one row.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn check(&self) -> Result<(), KeyStoreError> {
+        sqlx::query("SELECT id FROM api_keys LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Closes the connections after what they are doing.
     pub async fn close(&self) {
         self.pool.close().await;

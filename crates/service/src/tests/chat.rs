@@ -196,6 +196,52 @@ async fn each_output_format_has_its_constraint() {
 }
 
 #[tokio::test]
+async fn a_raw_completion_gives_the_end_tokens_logprob_and_a_chat_does_not() {
+    let end = || {
+        text(0, "").map(|mut event| {
+            event.logprobs = token("</s>").expect("event").logprobs;
+            event
+        })
+    };
+    let steps = || Reply::Events(vec![accepted(), token("a"), end(), finished(0, "stop")]);
+    let bench = bench(vec![steps(), steps()]).await;
+    let options = GenerateOptions {
+        logprobs: Some(0),
+        ..GenerateOptions::default()
+    };
+    let completion = crate::CompletionRequest {
+        model: "tiny".into(),
+        prompt: crate::Prompt::Text("a".into()),
+        echo: false,
+        output: OutputFormat::Text,
+        options: options.clone(),
+    };
+    let raw = bench.service.complete(&user(), completion).await;
+    let mut request = chat("tiny");
+    request.options = options;
+    let turn = bench.service.chat(&user(), request).await;
+    for (generation, expected) in [(raw, vec!["a", "</s>"]), (turn, vec!["a"])] {
+        let events = collect(generation.expect("accepted"))
+            .await
+            .expect("events");
+        let mut tokens = Vec::new();
+        for event in &events {
+            if let GenerationEvent::Text { logprobs, .. } = event {
+                tokens.extend(logprobs.iter().map(|token| token.bytes.clone()));
+            }
+        }
+        assert_eq!(
+            tokens,
+            expected
+                .iter()
+                .map(|text| text.as_bytes())
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(text_of(&events), "a");
+    }
+}
+
+#[tokio::test]
 async fn logprobs_follow_the_content_and_leave_the_calls() {
     let mut steps = vec![accepted()];
     let pieces = [

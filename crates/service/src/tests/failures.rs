@@ -98,7 +98,8 @@ async fn bad_requests_name_their_field() {
         ("temperature", |r| {
             r.options.sampling.temperature = Some(f32::NAN)
         }),
-        ("top_p", |r| r.options.sampling.top_p = Some(0.0)),
+        ("top_p", |r| r.options.sampling.top_p = Some(-0.1)),
+        ("stop_token_ids", |r| r.options.stop_tokens = vec![1; 129]),
         ("presence_penalty", |r| {
             r.options.sampling.presence_penalty = Some(-3.0)
         }),
@@ -242,6 +243,33 @@ async fn dropping_a_generation_drops_the_runners_stream_and_frees_its_place() {
         1
     );
     assert_eq!(bench.service.drain(Duration::from_secs(5)).await, 0);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_tells_no_path_and_readiness_asks_it_once_a_second() {
+    let bench = bench(Vec::new()).await;
+    assert!(bench.service.readiness().await.ready);
+    let manifests = bench._directory.path().join("models/manifests");
+    std::fs::remove_dir_all(&manifests).expect("remove");
+    std::fs::write(&manifests, b"not a directory").expect("write");
+    let error = bench
+        .service
+        .chat(&user(), chat("tiny"))
+        .await
+        .err()
+        .expect("refused");
+    assert!(!error.message.contains("manifests"), "{error}");
+    assert!(bench.service.readiness().await.ready, "within the second");
+}
+
+#[tokio::test]
+async fn an_unreadable_key_database_is_no_strangers_business() {
+    let bench = bench(Vec::new()).await;
+    bench.service.close_keys().await;
+    let key = format!("fx-{}-{}", "a".repeat(12), "b".repeat(52));
+    let error = bench.service.authenticate(&key).await.expect_err("closed");
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert!(error.message.contains("server's log"), "{error}");
 }
 
 #[tokio::test]

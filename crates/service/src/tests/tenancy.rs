@@ -105,6 +105,62 @@ async fn a_key_without_scopes_is_refused_by_every_method() {
 }
 
 #[tokio::test]
+async fn who_may_pull_reaches_no_address_inside_the_servers_network() {
+    // The process installs one for its HTTP client; whichever test comes first does it here.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let bench = bench(Vec::new()).await;
+    let models = identity("acme", Scope::Models);
+    for source in [
+        "http://127.0.0.1:9/model.gguf",
+        "https://localhost/model.gguf",
+        "https://169.254.169.254/model.gguf",
+    ] {
+        let request = PullRequest {
+            source: source.into(),
+            name: None,
+        };
+        let mut events = bench.service.pull(&models, request).await.expect("begun");
+        let mut error = None;
+        while let Some(event) = events.next().await {
+            error = event.err();
+        }
+        let error = error.expect("refused");
+        assert_eq!(error.kind, ErrorKind::InvalidRequest, "{source}: {error}");
+        assert!(error.message.contains("scope admin"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn paths_of_the_server_are_told_to_those_who_manage_models_only() {
+    let bench = bench(Vec::new()).await;
+    let file = bench._directory.path().join("private-name.gguf");
+    std::fs::write(&file, scripted::model_file("llama", None)).expect("file");
+    let request = PullRequest {
+        source: format!("file:{}", file.display()),
+        name: Some("imported".into()),
+    };
+    let admin = identity("default", Scope::Admin);
+    let events = bench.service.pull(&admin, request).await.expect("begun");
+    assert!(events.collect::<Vec<_>>().await.iter().all(Result::is_ok));
+    for (scope, told) in [
+        (Scope::Admin, true),
+        (Scope::Models, true),
+        (Scope::Inference, false),
+    ] {
+        let caller = identity("acme", scope);
+        let model = bench
+            .service
+            .model(&caller, "imported")
+            .await
+            .expect("model");
+        let listed = bench.service.models(&caller).await.expect("models");
+        assert_eq!(model.origin.contains("private-name"), told, "{scope}");
+        let in_list = |model: &crate::ModelSummary| model.origin.contains("private-name");
+        assert_eq!(listed.iter().any(in_list), told, "{scope}");
+    }
+}
+
+#[tokio::test]
 async fn models_and_keys_are_managed_by_those_who_may() {
     let bench = bench(Vec::new()).await;
     let admin = identity("default", Scope::Admin);

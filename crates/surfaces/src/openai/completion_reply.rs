@@ -115,20 +115,45 @@ impl Reader {
     }
 }
 
-/// Appends `tokens` to `lists`; `offset` is the number of characters before them, and is moved on.
-fn append(lists: &mut TextLogprobs, offset: &mut u64, tokens: &[TokenLogprob]) {
-    for token in tokens {
+/// Appends the piece's tokens to `lists`; `offset` is the number of characters before them, and is moved on.
+fn append(lists: &mut TextLogprobs, offset: &mut u64, piece: &Piece) {
+    let mut hidden = hidden_characters(&piece.text, &piece.logprobs);
+    for token in &piece.logprobs {
         lists.text_offset.push(*offset);
         lists.token_logprobs.push(token.logprob.map(finite));
         lists.tokens.push(token_text(token));
         lists.top_logprobs.push(text_alternatives(token));
-        // Characters are counted by their first bytes, so a character split over two tokens counts once.
-        *offset += token
-            .bytes
-            .iter()
-            .filter(|byte| **byte & 0xC0 != 0x80)
-            .count() as u64;
+        let length = characters(&token.bytes);
+        *offset += length.saturating_sub(hidden);
+        hidden = hidden.saturating_sub(length);
     }
+}
+
+/// Characters are counted by their first bytes, so a character split over two tokens counts once.
+fn characters(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count() as u64
+}
+
+/// Characters at the beginning of a prompt's tokens that are not in its text: the begin token that the model put before
+/// it, and the space that some vocabularies put before the first word. Without this every offset would be off by them.
+fn hidden_characters(text: &str, tokens: &[TokenLogprob]) -> u64 {
+    // Only a prompt's first token has no log-probability.
+    let [first, rest @ ..] = tokens else { return 0 };
+    if first.logprob.is_some() {
+        return 0;
+    }
+    let space = |token: &TokenLogprob| {
+        let (shown, bytes) = (text.as_bytes(), token.bytes.as_slice());
+        let inside = bytes
+            .strip_prefix(b" ")
+            .is_some_and(|word| shown.starts_with(word));
+        (!shown.starts_with(bytes) && inside).then_some(1)
+    };
+    if text.as_bytes().starts_with(&first.bytes) {
+        return 0;
+    }
+    space(first)
+        .unwrap_or_else(|| characters(&first.bytes) + rest.first().and_then(space).unwrap_or(0))
 }
 
 /// Writes a stream of chunks.
@@ -188,7 +213,7 @@ impl Frames for TextFrames {
             }
             let logprobs = (self.reader.shape.logprobs && !piece.logprobs.is_empty()).then(|| {
                 let mut lists = TextLogprobs::default();
-                append(&mut lists, offset, &piece.logprobs);
+                append(&mut lists, offset, &piece);
                 lists
             });
             let index = u32::try_from(piece.index).unwrap_or(u32::MAX);
@@ -241,7 +266,7 @@ impl TextAnswer {
         for piece in self.reader.pieces(tagged) {
             if let Some(answer) = self.answers.get_mut(piece.index) {
                 answer.text.push_str(&piece.text);
-                append(&mut answer.logprobs, &mut answer.offset, &piece.logprobs);
+                append(&mut answer.logprobs, &mut answer.offset, &piece);
                 answer.finish_reason = piece.finish_reason.or(answer.finish_reason);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use service::{FinishReason, TokenLogprob};
+use service::{FinishReason, Generation, TokenLogprob};
 
 use super::replies::{
     ChatLogprobs, ChatToken, ChatTokenLogprob, CompletionTokensDetails, PromptTokensDetails, Usage,
@@ -19,6 +19,18 @@ pub struct Head {
     pub model: String,
     /// Which weights and which build.
     pub fingerprint: String,
+}
+
+impl Head {
+    /// The head of the answer that `generation` gives, begun at `created`.
+    pub fn of(prefix: &str, generation: &Generation, created: u64) -> Self {
+        Head {
+            id: format!("{prefix}{}", generation.id),
+            created,
+            model: generation.model.clone(),
+            fingerprint: generation.fingerprint.clone(),
+        }
+    }
 }
 
 /// Counts of all choices of all prompts of one request.

@@ -19,7 +19,6 @@ use super::stream::{self as sse, Events};
 use super::types::{ChatBody, CompletionBody, EmbeddingsBody, GenerationBody};
 use crate::body::{JsonObject, read};
 use crate::failure::{Failure, Surface};
-use crate::identifiers;
 use crate::state::App;
 
 /// An error in OpenAI's shape.
@@ -291,17 +290,7 @@ fn streamed(body: &GenerationBody) -> Option<bool> {
 }
 
 fn head(app: &App, prefix: &str, generation: &Generation) -> Head {
-    let id = if generation.id.is_empty() {
-        identifiers::request_id()
-    } else {
-        generation.id.clone()
-    };
-    Head {
-        id: format!("{prefix}{id}"),
-        created: (app.options.now_unix)(),
-        model: generation.model.clone(),
-        fingerprint: format!("fp_{}", generation.fingerprint),
-    }
+    Head::of(prefix, generation, (app.options.now_unix)())
 }
 
 fn whole(reply: Option<Vec<u8>>) -> Answer {

@@ -15,7 +15,7 @@ const CHOICES_MAX: u32 = 128;
 /// OpenAI takes 4 stop strings; local clients send more. Each costs a scan per token.
 const STOPS_MAX: usize = 16;
 /// Longest stop string in bytes: output of that length is held back.
-const STOP_BYTES_MAX: usize = 512;
+const STOP_BYTES_MAX: usize = 256;
 /// OpenAI's bound of a `logit_bias` map is 1,024 as well.
 const BIASES_MAX: usize = 1024;
 /// Bounds of `guided_choice`.

@@ -663,6 +663,61 @@ async fn an_echo_gives_the_prompts_tokens_with_offsets_in_characters() {
     assert_eq!(offsets, [0, 2, 3]);
 }
 
+#[test]
+fn offsets_of_an_echo_count_only_characters_of_its_text() {
+    let check = |tokens: &[&str], expected: Value| {
+        let start = GenerationEvent::Started {
+            prompt_tokens: tokens.len() as u32,
+            cached_tokens: 0,
+            prompt_logprobs: tokens
+                .iter()
+                .enumerate()
+                .map(|(index, text)| token(text, (index > 0).then_some(-0.5)))
+                .collect(),
+            prompt_text: Some("Hi you".into()),
+        };
+        let end = GenerationEvent::Text {
+            choice: 0,
+            text: "!".into(),
+            logprobs: vec![token("!", Some(-0.5))],
+        };
+        let shape = TextShape {
+            prompts: 1,
+            choices: 1,
+            logprobs: true,
+        };
+        let mut answer = TextAnswer::new(head(), shape);
+        for event in [start, end, finished(0, FinishReason::Length)] {
+            answer.event((0, event));
+        }
+        let whole: Value =
+            serde_json::from_slice(&answer.finish().expect("complete")).expect("JSON");
+        assert_eq!(
+            whole["choices"][0]["logprobs"]["text_offset"], expected,
+            "{tokens:?}"
+        );
+    };
+    check(&["Hi", " you"], json!([0, 2, 6]));
+    check(&["<s>", "Hi", " you"], json!([0, 0, 2, 6]));
+    check(&["<s>", " Hi", " you"], json!([0, 0, 2, 6]));
+    check(&[" Hi", " you"], json!([0, 2, 6]));
+}
+
+#[test]
+fn the_fingerprint_says_fp_once() {
+    let generation = service::Generation {
+        id: "1".into(),
+        model: "m".into(),
+        fingerprint: "fp_0123".into(),
+        events: Box::pin(futures::stream::empty()),
+    };
+    let head = Head::of("cmpl-", &generation, 5);
+    assert_eq!(
+        (head.id.as_str(), head.fingerprint.as_str()),
+        ("cmpl-1", "fp_0123")
+    );
+}
+
 #[tokio::test]
 async fn choices_of_many_prompts_are_numbered_prompt_by_prompt() {
     let shape = TextShape {

@@ -545,6 +545,27 @@ fn stop_strings_end_the_text_before_them() {
 }
 
 #[test]
+fn the_end_token_has_a_log_probability_though_it_has_no_text() {
+    let ask = Ask {
+        tokens_max: Some(10),
+        logprobs: Some(0),
+        ..Ask::new(&prompt(2, 30))
+    };
+    let whole = ask.alone();
+    let third = whole.choices[&0].logprobs[2].token;
+    let heard = Ask {
+        stop_tokens: vec![third],
+        ..ask
+    }
+    .alone();
+    let choice = &heard.choices[&0];
+    let tokens: Vec<_> = choice.logprobs.iter().map(|entry| entry.token).collect();
+    assert_eq!(tokens.last(), Some(&third));
+    let finish = choice.finish.as_ref().unwrap();
+    assert_eq!(tokens.len(), finish.output_tokens as usize);
+}
+
+#[test]
 fn a_cache_smaller_than_it_says_ends_one_request_and_not_the_loop() {
     let mut serving = Serving::usual();
     serving.serving.engine.cells_max = 60;

@@ -1,6 +1,7 @@
 //! HTTP as pulls need it: redirects followed by hand, so that the token stays with the hub and no hop falls back to
 //! plain HTTP; transient failures told apart from final ones.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use platform::Secret;
@@ -12,6 +13,7 @@ use reqwest::{Response, StatusCode, Url};
 
 use super::PullOptions;
 use super::hub::digest;
+use super::public::{PublicNames, is_private};
 use crate::files::error::quotable;
 use crate::store::error::StoreError;
 
@@ -70,6 +72,7 @@ pub(super) struct Client {
     hub: Url,
     token: Option<Secret>,
     allow_http: bool,
+    public_only: bool,
     attempts_max: u32,
     retry_delay: Duration,
 }
@@ -93,6 +96,10 @@ impl Client {
         if is_loopback(first.unwrap_or(&hub)) {
             builder = builder.no_proxy();
         }
+        if options.public_only {
+            let trusted = hub.host_str().map(str::to_owned);
+            builder = builder.dns_resolver(Arc::new(PublicNames { trusted }));
+        }
         let http = builder
             .build()
             .map_err(|error| invalid(format!("no HTTP client: {error}")))?;
@@ -101,6 +108,7 @@ impl Client {
             hub,
             token: options.token.clone().filter(|token| !token.is_empty()),
             allow_http: options.allow_http,
+            public_only: options.public_only,
             attempts_max: options.attempts_max.max(1),
             retry_delay: options.retry_delay,
         })
@@ -244,7 +252,7 @@ impl Client {
         Ok(Some(value))
     }
 
-    /// https everywhere; http on this machine or when allowed, and never as a step down from https.
+    /// Public addresses only, where that was asked; https everywhere; http on this machine or when allowed, and never as a step down from https.
     fn expect_safe(&self, url: &Url, from: Option<&Url>) -> Result<(), StoreError> {
         let refuse = |reason: &str| {
             Err(StoreError::InvalidSource {
@@ -252,6 +260,11 @@ impl Client {
                 reason: reason.to_owned(),
             })
         };
+        if self.public_only && is_private(url) && !same_origin(url, &self.hub) {
+            return refuse(
+                "addresses inside the server's own network need a key with the scope admin",
+            );
+        }
         match url.scheme() {
             "https" => Ok(()),
             "http" if self.allow_http => Ok(()),

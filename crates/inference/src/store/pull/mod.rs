@@ -4,6 +4,7 @@
 mod client;
 mod download;
 mod hub;
+mod public;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,9 @@ pub struct PullOptions {
     pub bytes_max: u64,
     /// Follow plain `http://` addresses of other machines too.
     pub allow_http: bool,
+    /// Refuse addresses of this machine and of private networks, the hub's own excepted: for callers who may not do
+    /// what the server can.
+    pub public_only: bool,
     /// Attempts without progress before giving up; at least 1.
     pub attempts_max: u32,
     /// Pause before the first repetition; it doubles with each further one.
@@ -63,6 +67,7 @@ impl Default for PullOptions {
             sha256: None,
             bytes_max: BYTES_MAX_DEFAULT,
             allow_http: false,
+            public_only: false,
             attempts_max: ATTEMPTS_MAX_DEFAULT,
             retry_delay: RETRY_DELAY_DEFAULT,
         }
