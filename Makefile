@@ -32,6 +32,7 @@ check: system ## format, lint and the fast tests: before every commit
 .PHONY: test
 test: system ## every test: unit, property, end to end, real clients (writes docs/conformance.md)
 	cargo build --workspace
+	@$(MAKE) --no-print-directory models BIN=$(BIN_DEBUG)
 	cargo test --workspace
 	@scripts/house.sh
 	@$(MAKE) --no-print-directory conformance BIN=$(BIN_DEBUG)

@@ -5,7 +5,8 @@
     python3 check_minilm.py compare REFERENCE.npy [--url URL] [--key KEY] [--model minilm]     needs numpy and a running server
 
 The reference is computed sentence by sentence (so padding plays no part), as the model's card says: the mean of the token
-states under the attention mask, scaled to length one. It is kept as testdata/minilm/reference.f32.npy.
+states under the attention mask, scaled to length one. It is kept as testdata/minilm/reference.f32.npy; with
+`--lines testdata/minilm/words.txt` the same for inputs of one word, kept as testdata/minilm/words.f32.npy.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ import numpy as np
 SENTENCES = Path(__file__).resolve().parent.parent / "testdata" / "minilm" / "sentences.txt"
 
 
-def read_sentences() -> list[str]:
-    return SENTENCES.read_text(encoding="utf-8").splitlines()
+def read_lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
 
 
-def reference(checkpoint: str, output: Path) -> None:
+def reference(checkpoint: str, output: Path, lines: Path) -> None:
     import torch
     import transformers
 
@@ -34,7 +35,7 @@ def reference(checkpoint: str, output: Path) -> None:
     model = transformers.AutoModel.from_pretrained(checkpoint).eval()
     rows = []
     with torch.no_grad():
-        for sentence in read_sentences():
+        for sentence in read_lines(lines):
             tokens = tokenizer(sentence, return_tensors="pt")
             states = model(**tokens).last_hidden_state
             mask = tokens["attention_mask"].unsqueeze(-1).float()
@@ -47,7 +48,8 @@ def reference(checkpoint: str, output: Path) -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     expected = np.load(arguments.reference).astype(np.float64)
-    body = json.dumps({"model": arguments.model, "input": read_sentences(), "encoding_format": "float"}).encode()
+    sentences = read_lines(arguments.lines)
+    body = json.dumps({"model": arguments.model, "input": sentences, "encoding_format": "float"}).encode()
     headers = {"content-type": "application/json", "authorization": f"Bearer {arguments.key}"}
     request = urllib.request.Request(f"{arguments.url}/v1/embeddings", data=body, headers=headers)
     with urllib.request.urlopen(request, timeout=600) as reply:
@@ -56,7 +58,7 @@ def compare(arguments: argparse.Namespace) -> None:
     cosines = (ours * expected).sum(axis=1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(expected, axis=1)
     worst = int(cosines.argmin())
     print(f"cosine with the reference over {len(cosines)} sentences: min {cosines.min():.7f}, mean {cosines.mean():.7f}")
-    print(f"the least: {read_sentences()[worst]!r}")
+    print(f"the least: {sentences[worst]!r}")
     if cosines.min() < arguments.least:
         sys.exit(f"below {arguments.least}")
 
@@ -73,9 +75,11 @@ def main() -> None:
     check.add_argument("--key", default=os.environ.get("FORNAX_API_KEY", ""))
     check.add_argument("--model", default="minilm")
     check.add_argument("--least", type=float, default=0.9999, help="fail below this cosine")
+    for command in (make, check):
+        command.add_argument("--lines", type=Path, default=SENTENCES, help="one input per line")
     arguments = parser.parse_args()
     if arguments.command == "reference":
-        reference(arguments.checkpoint, arguments.output)
+        reference(arguments.checkpoint, arguments.output, arguments.lines)
     else:
         compare(arguments)
 

@@ -51,8 +51,8 @@ pub(crate) fn cache_salt(identity: &Identity, extra: Option<&str>) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Short form of a digest, for fingerprints.
+/// Short form of a digest: its first twelve hexadecimal digits. Protocols that want a prefix put their own before it.
 pub(crate) fn fingerprint(digest: &str) -> String {
     let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
-    format!("fp_{}", hex.get(..12).unwrap_or(hex))
+    hex.get(..12).unwrap_or(hex).to_owned()
 }

@@ -40,6 +40,13 @@ fn the_first_start_brings_a_key_and_a_model_and_later_ones_do_not() {
             .is_some_and(|count| (1..=8).contains(&count)),
         "{answer}"
     );
+    let fingerprint = answer["system_fingerprint"].as_str().unwrap_or_default();
+    assert!(
+        fingerprint.strip_prefix("fp_").is_some_and(
+            |digits| digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        ),
+        "{answer}"
+    );
     let streamed = server.stream("/v1/chat/completions", &{
         let mut body = chat("fornax-nano");
         body["stream"] = json!(true);

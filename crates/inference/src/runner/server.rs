@@ -74,6 +74,7 @@ pub enum ServerError {
 /// told, and the runner waits to be ended.
 pub fn run(arguments: RunnerArguments) -> Result<(), ServerError> {
     log_as_json();
+    platform::process::die_of_memory_faults();
     watch_parent(arguments.parent_pid);
     watch_standard_input();
     let runtime = tokio::runtime::Builder::new_current_thread()

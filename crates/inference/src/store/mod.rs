@@ -403,20 +403,18 @@ impl ModelStore {
         header: &GgufHeader,
         origin: Origin,
     ) -> Result<Manifest, StoreError> {
-        let facts = ModelFacts::from(header);
+        let digest = format!("sha256:{digest}");
         let previous = read_manifest(&self.manifest_path(name)).ok().flatten();
         let manifest = Manifest {
             version: MANIFEST_VERSION,
             name: name.to_owned(),
-            digest: format!("sha256:{digest}"),
+            digest: digest.clone(),
             size_bytes: header.file_bytes,
             format: Format::Gguf,
             created_unix: self.clock.unix().as_secs(),
             origin,
-            normalize: previous
-                .as_ref()
-                .map_or(facts.kind == Kind::Embed, |manifest| manifest.normalize),
-            facts,
+            normalize: normalizes(header, &digest, previous.as_ref()),
+            facts: ModelFacts::from(header),
             settings: previous
                 .map(|manifest| manifest.settings)
                 .unwrap_or_default(),
@@ -577,6 +575,17 @@ fn copy_hashed(
             .write_all(&buffer[..count])
             .map_err(StoreError::io(to))?;
         progress(hasher.length_bytes(), total_bytes);
+    }
+}
+
+/// Whether embeddings are scaled to length one: for the same file what stands in the store, which may have been chosen;
+/// for a new one what it says of itself, else as before under this name, else as embeddings are compared, by angle.
+fn normalizes(header: &GgufHeader, digest: &str, previous: Option<&Manifest>) -> bool {
+    match (previous, header.normalize) {
+        (Some(previous), _) if previous.digest == digest => previous.normalize,
+        (_, Some(stated)) => stated,
+        (Some(previous), None) => previous.normalize,
+        (None, None) => header.kind == Kind::Embed,
     }
 }
 

@@ -154,6 +154,41 @@ fn embedding_models_normalize_unless_told_otherwise() {
 }
 
 #[test]
+fn a_file_says_whether_its_embeddings_are_normalized() {
+    const KEY: &str = "fornax.embedding.normalize";
+    let saying = |normalize: bool| {
+        let sample = Sample::empty()
+            .text("general.architecture", "bert")
+            .number("bert.pooling_type", 1)
+            .truth(KEY, normalize)
+            .tensor("w", &[32], 0, 128);
+        sample.bytes()
+    };
+    let scratch = scratch();
+    assert!(!scratch.add("raw", &saying(false)).normalize);
+    assert!(scratch.add("unit", &saying(true)).normalize);
+    // Another file under the name speaks for itself; one that is silent changes nothing.
+    assert!(!scratch.add("unit", &saying(false)).normalize);
+    assert!(!scratch.add("unit", &encoder()).normalize);
+    // A choice for these very weights stays.
+    scratch
+        .store
+        .configure("raw", Some(true), ModelSettings::default())
+        .expect("configure");
+    assert!(scratch.add("raw", &saying(false)).normalize);
+
+    let wrong = Sample::empty()
+        .text("general.architecture", "bert")
+        .number(KEY, 1)
+        .tensor("w", &[32], 0, 128);
+    let error = scratch
+        .store
+        .import_bytes("wrong", &wrong.bytes(), Origin::Embedded)
+        .expect_err("not a truth value");
+    assert!(error.to_string().contains(KEY), "{error}");
+}
+
+#[test]
 fn weights_live_as_long_as_a_name_uses_them() {
     let scratch = scratch();
     let bytes = model("shared");

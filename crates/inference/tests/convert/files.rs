@@ -33,6 +33,7 @@ fn a_sentence_encoder_keeps_its_settings_and_values() {
     let header = header(&checkpoint);
     assert_eq!(header.kind, Kind::Embed);
     assert_eq!(header.pooling_type, Some(Pooling::Mean));
+    assert_eq!(header.normalize, Some(true));
     assert_eq!(header.context_length, Some(32));
     assert_eq!(header.tokenizer_model.as_deref(), Some("bert"));
     assert_eq!(

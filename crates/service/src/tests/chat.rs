@@ -54,7 +54,15 @@ async fn text_streams_as_the_runner_gives_it() {
         (generation.id.len(), generation.model.as_str()),
         (29, "tiny")
     );
-    assert!(generation.fingerprint.starts_with("fp_"));
+    assert!(
+        generation.fingerprint.len() == 12
+            && generation
+                .fingerprint
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit()),
+        "{}",
+        generation.fingerprint
+    );
     let events = collect(generation).await.expect("events");
     assert_eq!(
         events,

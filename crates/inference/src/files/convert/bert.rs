@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
+use super::ConvertOptions;
 use super::blueprint::{Blueprint, Precision, RowOrder};
 use super::error::ConvertError;
 use super::source::{CONFIG_FILE, Checkpoint, Config};
-use super::{ConvertOptions, NORMALIZE_KEY};
 use crate::files::gguf::Pooling;
+use crate::files::gguf::types::keys;
 
 const MODULES_FILE: &str = "modules.json";
 
@@ -82,7 +83,7 @@ pub(super) fn blueprint(
         "tokenizer.ggml.token_type_count",
         config.count("type_vocab_size")?,
     );
-    plan.set(NORMALIZE_KEY, sentence.normalize);
+    plan.set(keys::NORMALIZE, sentence.normalize);
     let prefix = if checkpoint
         .tensor("bert.embeddings.word_embeddings.weight")
         .is_some()

@@ -27,9 +27,6 @@ use blueprint::{Blueprint, Origin, Part, Precision, RowOrder};
 pub use error::ConvertError;
 use source::{Checkpoint, Config};
 
-/// Metadata key by which our files say that embeddings are to be scaled to length one. Others ignore it.
-pub const NORMALIZE_KEY: &str = "fornax.embedding.normalize";
-
 /// Rows are converted in pieces of about this many bytes of f32, so that memory does not grow with the model.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
 /// Permission bits of the output; model files hold no secrets.

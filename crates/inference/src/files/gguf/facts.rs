@@ -89,6 +89,7 @@ pub(super) fn conclude<R: Read + Seek>(
         add_bos: facts.truth(keys::ADD_BOS_TOKEN)?,
         add_eos: facts.truth(keys::ADD_EOS_TOKEN)?,
         pooling_type,
+        normalize: facts.truth(keys::NORMALIZE)?,
         license: facts.text(keys::LICENSE)?,
         languages: facts.texts(keys::LANGUAGES)?,
         kind: kind(&architecture, pooling_type),

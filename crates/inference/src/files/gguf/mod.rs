@@ -108,6 +108,8 @@ pub struct GgufHeader {
     pub add_eos: Option<bool>,
     /// How token states are pooled, when the file says so.
     pub pooling_type: Option<Pooling>,
+    /// Whether the file asks for embeddings of length one; `None` when it does not say.
+    pub normalize: Option<bool>,
     /// `general.license`.
     pub license: Option<String>,
     /// `general.languages`.

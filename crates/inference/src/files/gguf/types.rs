@@ -37,6 +37,8 @@ pub mod keys {
     pub const EOS_TOKEN_ID: &str = "tokenizer.ggml.eos_token_id";
     pub const ADD_BOS_TOKEN: &str = "tokenizer.ggml.add_bos_token";
     pub const ADD_EOS_TOKEN: &str = "tokenizer.ggml.add_eos_token";
+    /// Ours: whether embeddings are to be scaled to length one. Others ignore it.
+    pub const NORMALIZE: &str = "fornax.embedding.normalize";
 }
 
 /// Type of a metadata value, with its number in the file.
