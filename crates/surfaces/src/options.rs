@@ -27,6 +27,8 @@ pub struct SurfaceOptions {
     pub requests_max: usize,
     /// How long a stream may be silent before a comment keeps the connection alive.
     pub keep_alive_interval: Duration,
+    /// How long a reader may take nothing of an answer before it is given up, and the work behind it ended.
+    pub reader_timeout: Duration,
     /// Origins that browsers may call from; `*` for any, empty for none.
     pub cors_origins: Vec<String>,
     /// Seconds since 1970, behind a seam so that tests can hold it still.
@@ -50,6 +52,7 @@ impl SurfaceOptions {
             body_timeout: Duration::from_secs(60),
             requests_max: 1024,
             keep_alive_interval: Duration::from_secs(10),
+            reader_timeout: Duration::from_secs(120),
             cors_origins: Vec::new(),
             now_unix,
             trace: None,

@@ -15,6 +15,8 @@ pub struct Shared {
     pub options: SurfaceOptions,
     /// One permit per request being answered.
     pub capacity: Arc<Semaphore>,
+    /// Room for the bodies that are being read.
+    pub bodies: Arc<Semaphore>,
 }
 
 /// Handle that axum clones per request.

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::failure::{Failure, Surface};
 use crate::options::SurfaceOptions;
 use crate::state::{App, Shared};
-use crate::{admin, health, middleware, openai};
+use crate::{admin, body, health, middleware, openai};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,7 @@ pub fn router(service: Arc<Service>, options: SurfaceOptions) -> Router {
     ));
     let app: App = Arc::new(Shared {
         service,
+        bodies: body::room(options.body_bytes_max),
         options,
         capacity,
     });

@@ -10,6 +10,7 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 
+use super::first_bytes::FirstBytes;
 use crate::config::keys::ServerSettings;
 use crate::exit::{Ended, Exit};
 
@@ -121,12 +122,14 @@ impl Bound {
             match tls {
                 Some(config) => {
                     let acceptor = RustlsAcceptor::new(config).acceptor(NoDelayAcceptor::new());
+                    let acceptor = FirstBytes::new(acceptor, HEAD_TIMEOUT);
                     let mut server = server.acceptor(acceptor);
                     configure(&mut server);
                     server.serve(service).await?;
                 }
                 None => {
-                    let mut server = server.acceptor(NoDelayAcceptor::new());
+                    let acceptor = FirstBytes::new(NoDelayAcceptor::new(), HEAD_TIMEOUT);
+                    let mut server = server.acceptor(acceptor);
                     configure(&mut server);
                     server.serve(service).await?;
                 }

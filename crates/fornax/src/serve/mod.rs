@@ -5,6 +5,7 @@
 //! finish up to the deadline, close connections, end the model processes, deliver the last traces.
 
 mod banner;
+mod first_bytes;
 pub mod first_start;
 mod listener;
 pub mod logging;

@@ -6,6 +6,7 @@
 //! 4. `admit`: 503 while draining, 429 when too many requests are being answered.
 //! 5. `authorize`: key to Identity, and the scope that the route table asks. Unknown paths ask for a key too.
 //!
+//! The answer's body goes through `patience` last: a reader that takes nothing for too long is given up.
 //! The body's size and time limits are enforced where it is read, in `body`.
 
 mod admit;
@@ -13,6 +14,7 @@ mod authorize;
 mod contain;
 mod cross_origin;
 mod observe;
+mod patience;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::admit::Permit;
+use super::patience::Patient;
 use crate::failure::{FailureKind, Surface};
 use crate::identifiers;
 use crate::state::App;
@@ -81,7 +82,12 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
         &traceparent,
         app.options.version,
     );
-    Response::from_parts(parts, Body::new(Watched { inner, watch }))
+    let body = Body::new(Watched { inner, watch });
+    if body.is_end_stream() {
+        return Response::from_parts(parts, body);
+    }
+    let patient = Patient::new(body, app.options.reader_timeout);
+    Response::from_parts(parts, Body::new(patient))
 }
 
 fn set_headers(
