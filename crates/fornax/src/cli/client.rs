@@ -87,10 +87,41 @@ fn key(context: &Context) -> anyhow::Result<Option<Secret>> {
     if !given.is_empty() {
         return Ok(Some(given.clone()));
     }
+    // The file's key belongs to the server of this data directory; a server that the caller names must not get it.
+    let named = &context.loaded.settings.client.url;
+    if !belongs(named, context.directory.server_url().as_deref()) {
+        return Ok(None);
+    }
     context.directory.read_admin_key().with_context(|| {
         format!(
             "could not read {}; set FORNAX_API_KEY instead",
             context.directory.admin_key().display()
         )
     })
+}
+
+/// Whether the address `named` (empty: none) is that of the server that announced itself as `own`.
+fn belongs(named: &str, own: Option<&str>) -> bool {
+    let plain = |url: &str| {
+        url.trim_end_matches('/')
+            .replacen("://localhost:", "://127.0.0.1:", 1)
+    };
+    named.is_empty() || own.is_some_and(|own| plain(own) == plain(named))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::belongs;
+
+    #[test]
+    fn the_administrators_key_goes_to_no_other_server() {
+        let own = Some("http://127.0.0.1:8080");
+        assert!(belongs("", own));
+        assert!(belongs("", None));
+        assert!(belongs("http://127.0.0.1:8080/", own));
+        assert!(belongs("http://localhost:8080", own));
+        assert!(!belongs("http://127.0.0.1:8081", own));
+        assert!(!belongs("http://elsewhere.example", own));
+        assert!(!belongs("http://elsewhere.example", None));
+    }
 }
