@@ -42,7 +42,7 @@ impl Service {
     pub async fn chat(&self, identity: &Identity, request: ChatRequest) -> Result<Generation> {
         self.authorize(Some(identity), Action::Generate)?;
         let mut record = self.record(Operation::Chat, identity);
-        let span = tracing::info_span!("chat", model = request.model, tenant = %identity.tenant, request = tracing::field::Empty);
+        let span = tracing::info_span!("chat", model = tracing::field::Empty, tenant = %identity.tenant, request = tracing::field::Empty);
         let prepared = self.prepare_chat(identity, &request, &mut record);
         match prepared.instrument(span.clone()).await {
             Ok((admitted, wire, prepared)) => {
@@ -102,7 +102,7 @@ impl Service {
     ) -> Result<Generation> {
         self.authorize(Some(identity), Action::Generate)?;
         let mut record = self.record(Operation::Completion, identity);
-        let span = tracing::info_span!("complete", model = request.model, tenant = %identity.tenant, request = tracing::field::Empty);
+        let span = tracing::info_span!("complete", model = tracing::field::Empty, tenant = %identity.tenant, request = tracing::field::Empty);
         let prepared = self.prepare_completion(identity, &request, &mut record);
         match prepared.instrument(span.clone()).await {
             Ok((admitted, wire, prompt_text)) => {
@@ -200,7 +200,7 @@ impl Service {
     pub async fn embed(&self, identity: &Identity, request: EmbedRequest) -> Result<Embeddings> {
         self.authorize(Some(identity), Action::Embed)?;
         let mut record = self.record(Operation::Embedding, identity);
-        let span = tracing::info_span!("embed", model = request.model, tenant = %identity.tenant, inputs = request.inputs.len());
+        let span = tracing::info_span!("embed", model = tracing::field::Empty, tenant = %identity.tenant, inputs = request.inputs.len());
         let result = self
             .embed_admitted(request, &mut record)
             .instrument(span)
@@ -316,6 +316,8 @@ impl Service {
         let model = self.catalog.find(name).await?;
         let manifest = &model.manifest;
         record.found_model(&manifest.name);
+        // Only now: what the caller wrote may be of any length, and is nobody's model.
+        tracing::Span::current().record("model", manifest.name.as_str());
         if wanted == Kind::Generate && manifest.facts.kind != Kind::Generate {
             return Err(Error::invalid(
                 "model",

@@ -1,5 +1,7 @@
 //! Errors: their kinds, fields and words; the one retry; what dropping does.
 
+#![expect(clippy::disallowed_methods, reason = "a test writes throw-away files")]
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 

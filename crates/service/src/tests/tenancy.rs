@@ -1,5 +1,7 @@
 //! Who may do what, and what is kept apart.
 
+#![expect(clippy::disallowed_methods, reason = "a test writes throw-away files")]
+
 use super::scripted::{accepted, finished};
 use super::*;
 use crate::identifiers::cache_salt;
