@@ -33,7 +33,8 @@ pub(crate) fn render(handle: &PrometheusHandle, with_aliases: bool) -> String {
 }
 
 /// Our name, and the name dashboards and routers made for vLLM look for.
-const VLLM_NAMES: [(&str, &str); 11] = [
+const VLLM_NAMES: [(&str, &str); 12] = [
+    ("fornax_runner_cache_used_ratio", "vllm:kv_cache_usage_perc"),
     ("fornax_runner_running", "vllm:num_requests_running"),
     ("fornax_runner_waiting", "vllm:num_requests_waiting"),
     (

@@ -198,6 +198,11 @@ pub const METRICS: &[Metric] = &[
         "Tokens the cache can hold. Labels: model.",
     ),
     gauge(
+        "fornax_runner_cache_used_ratio",
+        Unit::Count,
+        "Share of the cache in use, 0 to 1. Labels: model.",
+    ),
+    gauge(
         "fornax_runner_resident_memory_bytes",
         Unit::Bytes,
         "Resident memory of the runner's process. Labels: model.",

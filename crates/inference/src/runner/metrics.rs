@@ -1,112 +1,14 @@
-//! Metrics of runners, recorded through the `metrics` facade. One table names them all; each has the label `model`, except
-//! the first.
-//!
-//! | name | kind | meaning |
-//! |---|---|---|
-//! | `fornax_models_resident` | gauge | models loaded now |
-//! | `fornax_model_memory_bytes` | gauge | memory of a loaded model: what its engine reports or its process holds, the larger |
-//! | `fornax_runner_load_seconds` | histogram | from starting a runner to a ready model |
-//! | `fornax_runner_load_failures_total` | counter | loads that failed |
-//! | `fornax_runner_restarts_total` | counter | runners that died and had to be started again |
-//! | `fornax_runner_running` | gauge | sequences being generated |
-//! | `fornax_runner_waiting` | gauge | requests waiting inside the runner |
-//! | `fornax_runner_slots` | gauge | sequences it can generate at once |
-//! | `fornax_runner_cache_cells_used` | gauge | tokens in the key/value cache, cached prefixes included |
-//! | `fornax_runner_cache_cells` | gauge | tokens the cache can hold |
-//! | `fornax_runner_resident_memory_bytes` | gauge | resident memory of the process |
-//! | `fornax_runner_prefix_queries_tokens_total` | counter | prompt tokens looked up in the prefix index |
-//! | `fornax_runner_prefix_hits_tokens_total` | counter | of those, found |
-//! | `fornax_runner_preemptions_total` | counter | sequences set back because the cache was full |
-//! | `fornax_runner_evictions_total` | counter | cached prefixes evicted |
-//! | `fornax_runner_prompt_tokens_total` | counter | prompt tokens computed or found |
-//! | `fornax_runner_output_tokens_total` | counter | tokens generated |
-//! | `fornax_runner_steps_total` | counter | engine steps |
-//! | `fornax_runner_busy_seconds` | gauge | seconds spent inside the engine (fractional, hence a gauge that only grows) |
+//! Metrics of runners, recorded through the `metrics` facade; each has the label `model`, except the number of loaded
+//! models. What each means stands in telemetry's table, and a test of the workspace keeps the two together.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use metrics::{counter, gauge, histogram};
 
 use super::protocol::StatsReply;
 use super::resident::Runner;
-
-/// Tells the recorder what each metric means. Call after the recorder is installed.
-pub(super) fn describe() {
-    for (name, text) in [
-        ("fornax_models_resident", "Models loaded now"),
-        ("fornax_runner_running", "Sequences being generated"),
-        (
-            "fornax_runner_waiting",
-            "Requests waiting inside the runner",
-        ),
-        (
-            "fornax_runner_slots",
-            "Sequences the runner can generate at once",
-        ),
-        (
-            "fornax_runner_cache_cells_used",
-            "Tokens in the key/value cache, cached prefixes included",
-        ),
-        (
-            "fornax_runner_cache_cells",
-            "Tokens the key/value cache can hold",
-        ),
-    ] {
-        describe_gauge!(name, text);
-    }
-    describe_gauge!(
-        "fornax_model_memory_bytes",
-        Unit::Bytes,
-        "Memory of a loaded model: what its engine reports or its process holds, the larger"
-    );
-    describe_gauge!(
-        "fornax_runner_resident_memory_bytes",
-        Unit::Bytes,
-        "Resident memory of the runner process"
-    );
-    describe_gauge!(
-        "fornax_runner_busy_seconds",
-        Unit::Seconds,
-        "Seconds spent inside the engine"
-    );
-    describe_histogram!(
-        "fornax_runner_load_seconds",
-        Unit::Seconds,
-        "From starting a runner to a ready model"
-    );
-    for (name, text) in [
-        ("fornax_runner_load_failures_total", "Loads that failed"),
-        (
-            "fornax_runner_restarts_total",
-            "Runners that died and had to be started again",
-        ),
-        (
-            "fornax_runner_prefix_queries_tokens_total",
-            "Prompt tokens looked up in the prefix index",
-        ),
-        (
-            "fornax_runner_prefix_hits_tokens_total",
-            "Prompt tokens found in the prefix index",
-        ),
-        (
-            "fornax_runner_preemptions_total",
-            "Sequences set back because the cache was full",
-        ),
-        ("fornax_runner_evictions_total", "Cached prefixes evicted"),
-        (
-            "fornax_runner_prompt_tokens_total",
-            "Prompt tokens computed or found",
-        ),
-        ("fornax_runner_output_tokens_total", "Tokens generated"),
-        ("fornax_runner_steps_total", "Engine steps"),
-    ] {
-        describe_counter!(name, text);
-    }
-}
 
 /// A model became ready after `took`.
 pub(super) fn loaded(model: &str, took: Duration, memory_bytes: u64) {
@@ -141,6 +43,7 @@ pub(super) fn gone(model: &str) {
         "fornax_runner_slots",
         "fornax_runner_cache_cells_used",
         "fornax_runner_cache_cells",
+        "fornax_runner_cache_used_ratio",
         "fornax_runner_resident_memory_bytes",
     ] {
         gauge!(name, "model" => model.to_owned()).set(0.0);
@@ -159,6 +62,11 @@ pub(super) fn polled(runner: &Runner, now: &StatsReply) {
         now.cache_cells_used as f64,
     );
     set("fornax_runner_cache_cells", now.cache_cells as f64);
+    // Routers and dashboards compare models of different sizes by this one.
+    set(
+        "fornax_runner_cache_used_ratio",
+        now.cache_cells_used as f64 / now.cache_cells.max(1) as f64,
+    );
     set(
         "fornax_runner_resident_memory_bytes",
         now.memory_rss_bytes as f64,

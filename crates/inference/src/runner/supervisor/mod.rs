@@ -149,7 +149,6 @@ impl Supervisor {
         };
         let socket_dir = prepare_directory(&options.run_dir).map_err(unusable)?;
         let spawner = Arc::new(Spawner::new().map_err(unusable)?);
-        metrics::describe();
         metrics::resident(0);
         Ok(Supervisor {
             shared: Arc::new(Shared {
