@@ -72,6 +72,28 @@ impl ChatFrames {
     }
 }
 
+impl ChatFrames {
+    /// The first chunk of every choice.
+    fn roles(&self, out: &mut Vec<u8>) {
+        for index in 0..self.choices {
+            let delta = Delta {
+                role: Some("assistant"),
+                content: Some(String::new()),
+                ..Delta::default()
+            };
+            self.delta(out, index, delta, None);
+        }
+    }
+
+    fn call(&self, out: &mut Vec<u8>, choice: u32, call: ToolCallDelta) {
+        let delta = Delta {
+            tool_calls: Some([call]),
+            ..Delta::default()
+        };
+        self.delta(out, choice, delta, None);
+    }
+}
+
 impl Frames for ChatFrames {
     fn event(&mut self, (_, event): Tagged, out: &mut Vec<u8>) {
         match event {
@@ -81,14 +103,7 @@ impl Frames for ChatFrames {
                 ..
             } => {
                 self.counts.prompt(prompt_tokens, cached_tokens);
-                for index in 0..self.choices {
-                    let delta = Delta {
-                        role: Some("assistant"),
-                        content: Some(String::new()),
-                        ..Delta::default()
-                    };
-                    self.delta(out, index, delta, None);
-                }
+                self.roles(out);
             }
             GenerationEvent::Text {
                 choice,
@@ -127,50 +142,32 @@ impl Frames for ChatFrames {
                 id,
                 name,
             } => {
-                let function = FunctionDelta {
-                    name: Some(name),
-                    arguments: String::new(),
-                };
                 let call = ToolCallDelta {
                     index,
                     id: Some(id),
                     kind: Some("function"),
-                    function,
-                };
-                self.delta(
-                    out,
-                    choice,
-                    Delta {
-                        tool_calls: Some([call]),
-                        ..Delta::default()
+                    function: FunctionDelta {
+                        name: Some(name),
+                        arguments: String::new(),
                     },
-                    None,
-                );
+                };
+                self.call(out, choice, call);
             }
             GenerationEvent::ToolCallArguments {
                 choice,
                 index,
                 fragment,
             } => {
-                let function = FunctionDelta {
-                    name: None,
-                    arguments: fragment,
-                };
                 let call = ToolCallDelta {
                     index,
                     id: None,
                     kind: None,
-                    function,
-                };
-                self.delta(
-                    out,
-                    choice,
-                    Delta {
-                        tool_calls: Some([call]),
-                        ..Delta::default()
+                    function: FunctionDelta {
+                        name: None,
+                        arguments: fragment,
                     },
-                    None,
-                );
+                };
+                self.call(out, choice, call);
             }
             GenerationEvent::Finished {
                 choice,
