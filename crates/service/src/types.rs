@@ -304,7 +304,7 @@ pub struct Generation {
     pub id: String,
     /// The model that answers, by its full name.
     pub model: String,
-    /// `fp_` and the first digits of the weights' digest: what `system_fingerprint` holds.
+    /// Digest of the weights, short form, without a protocol's prefix.
     pub fingerprint: String,
     /// The steps; ends after the last `Finished`, or with one error.
     pub events: Pin<Box<dyn Stream<Item = Result<GenerationEvent>> + Send>>,

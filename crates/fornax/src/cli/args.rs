@@ -111,7 +111,7 @@ pub enum Command {
     },
     /// List the models that the server has loaded
     #[command(
-        after_help = "Asks the server at --set client.url=…, FORNAX_URL, or the one that runs on the data directory, with the key in FORNAX_API_KEY or <data-dir>/admin.key."
+        after_help = "Asks the server at --set client.url=…, FORNAX_URL, or the one that runs on the data directory, with the key in FORNAX_API_KEY; the server of the data directory also gets the one in <data-dir>/admin.key."
     )]
     Ps {
         /// As JSON

@@ -121,7 +121,8 @@ settings! {
     client: ClientSettings {
         /// Address of the server; when empty, the one that runs on this data directory. Short form: FORNAX_URL.
         url: String = "",
-        /// Key to present; when empty, the one in <data-dir>/admin.key. Short form: FORNAX_API_KEY.
+        /// Key to present; when empty, and the server is that of the data directory, the one in <data-dir>/admin.key.
+        /// Short form: FORNAX_API_KEY.
         api_key: Secret = "",
     }
 }

@@ -28,7 +28,7 @@ impl Head {
             id: format!("{prefix}{}", generation.id),
             created,
             model: generation.model.clone(),
-            fingerprint: generation.fingerprint.clone(),
+            fingerprint: format!("fp_{}", generation.fingerprint),
         }
     }
 }

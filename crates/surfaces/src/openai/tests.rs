@@ -708,7 +708,7 @@ fn the_fingerprint_says_fp_once() {
     let generation = service::Generation {
         id: "1".into(),
         model: "m".into(),
-        fingerprint: "fp_0123".into(),
+        fingerprint: "0123".into(),
         events: Box::pin(futures::stream::empty()),
     };
     let head = Head::of("cmpl-", &generation, 5);
