@@ -321,6 +321,10 @@ fn contradictions(settings: &Settings) -> Vec<String> {
         "server.body_limit_bytes must be at most 1GiB: bodies are held in memory",
     );
     refuse(
+        server.body_timeout.0.is_zero(),
+        "server.body_timeout must be more than 0",
+    );
+    refuse(
         server.keep_alive_interval.0.is_zero(),
         "server.keep_alive_interval must be more than 0",
     );

@@ -268,3 +268,11 @@ fn the_checked_in_reference_is_current() {
         format!("{:?}", defaults.settings)
     );
 }
+
+#[test]
+fn times_that_would_refuse_every_request_are_refused_themselves() {
+    for key in ["body_timeout", "keep_alive_interval"] {
+        let said = problems(&format!("[server]\n{key} = \"0s\""), &[]);
+        assert!(said.contains(&format!("server.{key}")), "{said}");
+    }
+}
