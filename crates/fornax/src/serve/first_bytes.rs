@@ -142,7 +142,7 @@ mod tests {
         let mut buffer = [0; 64];
         if !said.is_empty() {
             client.write_all(said).await?;
-            server.read(&mut buffer).await?;
+            assert_eq!(server.read(&mut buffer).await?, said.len());
         }
         let late = tokio::spawn(async move {
             tokio::time::sleep(limit * 4).await;
