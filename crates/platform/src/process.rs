@@ -22,6 +22,7 @@ use std::io;
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 /// Tasks waiting for the spawner's thread; a full queue makes the caller wait, which is right: it wants a process.
 const SPAWN_QUEUE_MAX: usize = 64;
@@ -271,6 +272,28 @@ pub fn command_line(pid: u32) -> Option<Vec<String>> {
             .map(|part| String::from_utf8_lossy(part).into_owned())
             .collect(),
     )
+}
+
+/// Processor time that a process and its threads have used; `None` where the system does not tell or the process is gone.
+/// Linux only.
+pub fn cpu_time(pid: u32) -> Option<Duration> {
+    #[cfg(target_os = "linux")]
+    {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name stands in parentheses and may hold anything; user and system time are the 12th and 13th field after it.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+        // SAFETY: sysconf takes an integer and touches no memory of ours.
+        let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok()?;
+        Some(Duration::from_millis(
+            ticks.saturating_mul(1000).checked_div(per_second)?,
+        ))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = pid;
+        None
+    }
 }
 
 /// Variables of this process's environment named in `names` or starting with one of `prefixes`: what a child may inherit

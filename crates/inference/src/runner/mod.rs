@@ -16,6 +16,8 @@ pub mod server;
 pub mod supervisor;
 
 pub use error::{RunnerError, RunnerErrorKind};
-pub use options::{LoadOptions, ModelSource, OpenMpWait, RestartPolicy, SupervisorOptions};
+pub use options::{
+    HealthPolicy, LoadOptions, ModelSource, OpenMpWait, RestartPolicy, SupervisorOptions,
+};
 pub use resident::{GenerateStream, Lease};
 pub use supervisor::{LoadProgress, Resident, ResidentState, Supervisor};

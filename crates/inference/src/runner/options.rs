@@ -132,6 +132,28 @@ impl Default for RestartPolicy {
     }
 }
 
+/// When a runner that has requests but gives no sign of life, neither events nor replies nor its figures, is given up,
+/// killed and, for the next request, replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthPolicy {
+    /// How often a runner in use is asked. Each question may take a second.
+    pub probe_interval: Duration,
+    /// Longest silence of a process that does not compute.
+    pub idle_max: Duration,
+    /// Longest silence of one that does: it may be in a long step, or turn in a circle.
+    pub busy_max: Duration,
+}
+
+impl Default for HealthPolicy {
+    fn default() -> Self {
+        HealthPolicy {
+            probe_interval: Duration::from_secs(5),
+            idle_max: Duration::from_secs(30),
+            busy_max: Duration::from_secs(600),
+        }
+    }
+}
+
 /// What a supervisor works with.
 #[derive(Debug, Clone)]
 pub struct SupervisorOptions {
@@ -151,6 +173,8 @@ pub struct SupervisorOptions {
     pub niceness: i32,
     /// When failed models are tried again.
     pub restart: RestartPolicy,
+    /// When a runner that does not answer is given up.
+    pub health: HealthPolicy,
     /// Time a runner has to finish what runs when it is unloaded or the supervisor shuts down model by model.
     pub drain_timeout: Duration,
     /// Waiting policy of engine threads.
@@ -172,6 +196,7 @@ impl SupervisorOptions {
             address_space_max_bytes: None,
             niceness: 0,
             restart: RestartPolicy::default(),
+            health: HealthPolicy::default(),
             drain_timeout: Duration::from_secs(30),
             open_mp_wait: OpenMpWait::Auto,
             environment: Vec::new(),

@@ -196,6 +196,12 @@ impl RunnerProcess {
         text
     }
 
+    /// Kills the child, and returns once it is gone.
+    pub(super) async fn kill(mut self) {
+        // Fails only for a child that is gone already.
+        let _ = self.child.kill().await;
+    }
+
     /// Ends the child: asks over `client` when there is one and gives it `deadline` to finish what runs, then signals.
     /// Returns once it is gone.
     pub(super) async fn stop(mut self, client: Option<ProtocolClient>, deadline: Duration) {

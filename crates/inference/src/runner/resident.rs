@@ -51,6 +51,8 @@ pub(super) struct Runner {
     /// Only grows from zero under the supervisor's lock, so that "idle" seen under that lock stays true there.
     in_flight: AtomicUsize,
     usage: Mutex<Usage>,
+    /// Counts the signs of life of its requests: events and replies.
+    heard: AtomicU64,
     /// Rings when the runner becomes idle, or how long it may stay so has changed.
     pub(super) idle_changed: Notify,
     /// `Some(deadline)` tells the keeper to end it.
@@ -98,6 +100,7 @@ impl Runner {
                 keep_alive: new.keep_alive,
                 pinned: new.pinned,
             }),
+            heard: AtomicU64::new(0),
             idle_changed: Notify::new(),
             stop: watch::Sender::new(None),
             ended: watch::Sender::new(None),
@@ -114,6 +117,15 @@ impl Runner {
     /// Number of leases and streams.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// A number that changes when one of its requests hears from it.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    fn hear(&self) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
     }
 
     /// When it was last let go, or was loaded.
@@ -256,7 +268,9 @@ impl Lease {
         let deadline = (request.deadline_ms > 0)
             .then(|| Instant::now() + Duration::from_millis(request.deadline_ms) + DEADLINE_GRACE);
         let mut client = self.runner().client.clone();
-        match client.generate(request).await {
+        let reply = client.generate(request).await;
+        self.runner().hear();
+        match reply {
             Ok(reply) => Ok(GenerateStream::new(Live {
                 events: reply.into_inner(),
                 in_use: self.runner().in_use(),
@@ -304,6 +318,7 @@ impl Lease {
     }
 
     async fn reply<T>(&self, reply: Result<tonic::Response<T>, Status>) -> Result<T, RunnerError> {
+        self.runner().hear();
         match reply {
             Ok(reply) => Ok(reply.into_inner()),
             Err(status) => Err(self.runner().explain(status).await),
@@ -372,6 +387,7 @@ impl Live {
             },
             None => self.events.message().await,
         };
+        self.in_use.0.hear();
         match message {
             Ok(Some(event)) => match event.event {
                 Some(generate_event::Event::Failed(failure)) => Some(Err(failure.into())),

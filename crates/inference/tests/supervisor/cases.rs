@@ -6,7 +6,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use inference::runner::protocol::{EmbedInput, EmbedRequest, RerankRequest, TokenizeRequest};
-use inference::runner::{LoadOptions, LoadProgress, ResidentState, RunnerErrorKind, Supervisor};
+use inference::runner::{
+    HealthPolicy, LoadOptions, LoadProgress, ResidentState, RunnerErrorKind, Supervisor,
+    SupervisorOptions,
+};
 use libtest_mimic::Trial;
 
 use super::harness::*;
@@ -31,6 +34,8 @@ pub fn all() -> Vec<Trial> {
         a_hundred_at_once_start_one_process,
         a_crash_ends_its_stream_and_the_next_request_gets_a_fresh_runner,
         a_segfault_and_a_kill_are_named,
+        a_runner_that_stops_answering_is_replaced,
+        a_long_silence_is_no_hang_while_the_runner_answers_or_computes,
         a_crash_while_loading_is_reported_with_the_last_log_line_and_backs_off,
         a_failed_load_answers_quickly_until_the_wait_is_over,
         repeated_crashes_wait_the_first_does_not,
@@ -61,6 +66,7 @@ pub fn all() -> Vec<Trial> {
 pub fn with_a_real_model() -> Vec<Trial> {
     trials![
         the_shipped_model_loads_answers_and_survives_a_kill,
+        a_stopped_real_runner_is_replaced_and_a_working_one_is_not,
         a_truncated_model_is_refused_by_the_real_runner,
     ]
 }
@@ -173,6 +179,50 @@ async fn a_segfault_and_a_kill_are_named() {
             .expect_err("the lease is of the dead");
         assert_eq!(error.kind, RunnerErrorKind::Crashed);
     }
+}
+
+fn impatient(options: &mut SupervisorOptions) {
+    options.health = HealthPolicy {
+        probe_interval: Duration::from_millis(20),
+        idle_max: Duration::from_millis(500),
+        busy_max: Duration::from_secs(4),
+    };
+}
+
+async fn a_runner_that_stops_answering_is_replaced() {
+    for (prompt, least) in [("freeze", 500), ("spin", 4000)] {
+        let bench = Bench::new(impatient);
+        let model = bench.model("m", "", 1);
+        let lease = bench.acquire(&model).await.expect("load");
+        let stream = generate(&lease, prompt).await.expect("accepted");
+        let started = Instant::now();
+        let (text, error) = read(stream).await;
+        let error = error.expect("given up");
+        assert_eq!(
+            (text.as_str(), &error.kind),
+            ("one ", &RunnerErrorKind::Crashed)
+        );
+        assert!(error.message.contains("did not answer for"), "{error}");
+        assert!(started.elapsed() >= Duration::from_millis(least));
+        assert!(!runs(lease.pid()), "the process is gone");
+        let fresh = bench.acquire(&model).await.expect("a fresh runner");
+        assert_ne!(fresh.pid(), lease.pid());
+        let stream = generate(&fresh, "to be").await.expect("accepted");
+        assert_eq!(read(stream).await, ("to be ".into(), None));
+    }
+}
+
+async fn a_long_silence_is_no_hang_while_the_runner_answers_or_computes() {
+    let bench = Bench::new(impatient);
+    let silent = bench.acquire(&bench.model("silent", "", 1)).await;
+    let silent = silent.expect("load");
+    let busy = bench.acquire(&bench.model("busy", "", 1)).await;
+    let busy = busy.expect("load");
+    let _hanging = generate(&silent, "hang").await.expect("accepted");
+    let _spinning = generate(&busy, "spin").await.expect("accepted");
+    // Three times what a process that neither answers nor computes is given, and a question's own second.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert!(runs(silent.pid()) && runs(busy.pid()));
 }
 
 async fn a_crash_while_loading_is_reported_with_the_last_log_line_and_backs_off() {
@@ -593,6 +643,34 @@ async fn the_shipped_model_loads_answers_and_survives_a_kill() {
     bench.supervisor.shutdown(Duration::from_secs(5)).await;
     println!("fornax-nano: shutdown {:?}", started.elapsed());
     assert!(!runs(fresh.pid()));
+}
+
+#[cfg(feature = "llama")]
+async fn a_stopped_real_runner_is_replaced_and_a_working_one_is_not() {
+    use inference::runner::protocol::{GenerateRequest, generate_request::Prompt};
+    let bench = Bench::new(impatient);
+    let model = shipped_model();
+    let lease = bench.acquire(&model).await.expect("load");
+    let request = GenerateRequest {
+        prompt: Some(Prompt::Text("ROMEO:".into())),
+        add_special: true,
+        tokens_max: Some(1500),
+        ignore_end: true,
+        ..GenerateRequest::default()
+    };
+    // Its figures come between two steps, so a busy engine is asked again and again here.
+    let stream = lease.generate(request.clone()).await.expect("accepted");
+    assert_eq!(read(stream).await.1, None);
+    let mut stream = lease.generate(request).await.expect("accepted");
+    first_text(&mut stream).await;
+    let pid = lease.pid().to_string();
+    let status = Command::new("kill").args(["-STOP", &pid]).status();
+    assert!(status.expect("kill").success());
+    let error = read(stream).await.1.expect("given up");
+    assert_eq!(error.kind, RunnerErrorKind::Crashed, "{error}");
+    assert!(error.message.contains("did not answer for"), "{error}");
+    let fresh = bench.acquire(&model).await.expect("a fresh runner");
+    assert_ne!(fresh.pid(), lease.pid());
 }
 
 #[cfg(feature = "llama")]

@@ -2,7 +2,8 @@
 //!
 //! The "model file" is text with one directive per line: `load crash`, `load fail TEXT`, `load delay MILLISECONDS`,
 //! `weights BYTES`, `stubborn` (ignores Unload and SIGTERM). The prompt's first word is a command: `crash`, `segfault`,
-//! `kill` (after two words of output), `hang`, `slow` (a word every 20 ms, for ever), `refuse`, `short` (ends without
+//! `kill` (after two words of output), `hang` (says nothing more), `freeze` (the whole process answers nothing more),
+//! `spin` (the same, and computes), `slow` (a word every 20 ms, for ever), `refuse`, `short` (ends without
 //! finishing); otherwise the prompt comes back word by word.
 //!
 //! A model file whose name ends in `.gguf` is served by the product's own runner instead.
@@ -54,6 +55,7 @@ pub fn main(arguments: &[String]) {
         inference::runner::server::run(arguments).expect("serve");
         return;
     }
+    platform::process::die_of_memory_faults();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -77,9 +79,7 @@ pub fn main(arguments: &[String]) {
 }
 
 fn raise(signal: &str) -> ! {
-    // Twice: the first SIGSEGV only removes the handler by which Rust looks for stack overflows.
-    let pid = std::process::id();
-    let script = format!("kill {signal} {pid}; sleep 0.05; kill {signal} {pid}");
+    let script = format!("kill {signal} {}", std::process::id());
     let _ = std::process::Command::new("sh")
         .args(["-c", &script])
         .status();
@@ -149,6 +149,17 @@ impl Child {
                 }
             }
             "hang" => events.closed().await,
+            // The runtime has one thread: with it everything stands still.
+            "freeze" | "spin" => {
+                self.say(&events, "one").await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                loop {
+                    if command == "freeze" {
+                        std::thread::sleep(Duration::from_secs(1));
+                    }
+                    std::hint::spin_loop();
+                }
+            }
             "slow" => {
                 let mut number = 0u64;
                 while self.say(&events, &number.to_string()).await && !self.must_end() {

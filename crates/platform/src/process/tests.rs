@@ -3,7 +3,7 @@
 use super::*;
 use std::io::Read;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
@@ -154,4 +154,20 @@ fn only_named_variables_are_passed_on() {
                 .to_str()
                 .is_some_and(|name| name.starts_with("CARGO_PKG_"))
     }));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn processor_time_grows_with_work_and_not_with_sleep() {
+    let mut sleeping = shell("exec sleep 600").spawn().expect("spawn");
+    let mut working = shell("while :; do :; done").spawn().expect("spawn");
+    eventually("the working child works", || {
+        cpu_time(working.id()).is_some_and(|time| time >= Duration::from_millis(200))
+    });
+    assert!(cpu_time(sleeping.id()).expect("runs") < Duration::from_millis(100));
+    for child in [&mut sleeping, &mut working] {
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+        assert_eq!(cpu_time(child.id()), None);
+    }
 }

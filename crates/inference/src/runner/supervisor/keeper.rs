@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::client::{ProtocolClient, RunnerAddress, connect, wait_until_listening};
 use super::super::error::{RunnerError, RunnerErrorKind};
-use super::super::options::{LoadOptions, ModelSource};
+use super::super::options::{HealthPolicy, LoadOptions, ModelSource};
 use super::super::process::RunnerProcess;
 use super::super::protocol::{ModelFacts, load_event};
 use super::super::resident::{Ended, NewRunner, Runner};
 use super::super::{estimate, metrics};
 use super::state::{Phase, Room};
-use super::{LoadProgress, Shared};
+use super::{LoadProgress, Shared, health};
 
 /// A load that was asked for.
 pub(super) struct LoadTask {
@@ -57,9 +57,9 @@ pub(super) async fn run(shared: Arc<Shared>, task: LoadTask) {
     match outcome {
         Ok(loaded) => {
             let (runner, process) = admit(&shared, &task, loaded, started);
-            let weak = Arc::downgrade(&shared);
+            let (weak, policy) = (Arc::downgrade(&shared), shared.options.health);
             drop(shared);
-            keep(weak, runner, process).await;
+            keep(weak, runner, process, policy).await;
         }
         Err(error) => refuse(&shared, task, error),
     }
@@ -258,10 +258,17 @@ fn refuse(shared: &Arc<Shared>, task: LoadTask, mut error: RunnerError) {
     shared.ended.notify_waiters();
 }
 
-/// Watches a ready runner until it dies, is told to end, or was unused for long enough.
-async fn keep(shared: Weak<Shared>, runner: Arc<Runner>, mut process: RunnerProcess) {
+/// Watches a ready runner until it dies, hangs, is told to end, or was unused for long enough.
+async fn keep(
+    shared: Weak<Shared>,
+    runner: Arc<Runner>,
+    mut process: RunnerProcess,
+    policy: HealthPolicy,
+) {
     let mut stop = runner.stop.subscribe();
-    let deadline = loop {
+    let hung = health::until_hung(&runner, &policy);
+    tokio::pin!(hung);
+    let verdict = loop {
         let expires = runner.expires();
         let expiry = async {
             match expires {
@@ -275,12 +282,13 @@ async fn keep(shared: Weak<Shared>, runner: Arc<Runner>, mut process: RunnerProc
                 died(&shared, &runner, how);
                 return;
             }
+            how = &mut hung => break Err(how),
             told = stop.wait_for(Option::is_some) => {
-                break told.map_or(Duration::ZERO, |deadline| deadline.unwrap_or_default());
+                break Ok(told.map_or(Duration::ZERO, |deadline| deadline.unwrap_or_default()));
             }
             () = runner.idle_changed.notified() => {}
             () = expiry => {
-                let Some(shared) = shared.upgrade() else { break Duration::ZERO };
+                let Some(shared) = shared.upgrade() else { break Ok(Duration::ZERO) };
                 let mut state = shared.state();
                 // Looked at again under the lock, where nobody can start to use it.
                 if runner.expires().is_some_and(|at| at <= Instant::now()) {
@@ -290,8 +298,16 @@ async fn keep(shared: Weak<Shared>, runner: Arc<Runner>, mut process: RunnerProc
             }
         }
     };
-    process.stop(Some(runner.client.clone()), deadline).await;
-    left(&shared, &runner, Ended::Stopped);
+    match verdict {
+        Ok(deadline) => {
+            process.stop(Some(runner.client.clone()), deadline).await;
+            left(&shared, &runner, Ended::Stopped);
+        }
+        Err(how) => {
+            process.kill().await;
+            died(&shared, &runner, how);
+        }
+    }
 }
 
 /// A runner died on its own.

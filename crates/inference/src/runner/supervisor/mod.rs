@@ -16,6 +16,7 @@
 //!  4. Every child is owned by exactly one keeper task, which alone waits for it and signals it.
 //!  5. The lock on the table is never held across a wait.
 
+mod health;
 mod keeper;
 mod state;
 
