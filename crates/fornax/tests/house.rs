@@ -178,12 +178,10 @@ fn unsafe_code_lives_only_where_the_table_says() {
 }
 
 #[test]
-fn files_stay_readable_and_hold_no_pretence() {
+fn product_code_holds_no_pretence() {
     let pretence = ["mock", "fake", "dummy", "simulated", "placeholder", "stub"];
     for path in product_files() {
         let text = std::fs::read_to_string(&path).expect("readable file");
-        let lines = text.lines().count();
-        assert!(lines <= 900, "{} has {lines} lines", path.display());
         if path.components().any(|part| part.as_os_str() == "tests")
             || path.file_name().is_some_and(|name| name == "tests.rs")
         {
@@ -203,4 +201,53 @@ fn files_stay_readable_and_hold_no_pretence() {
             );
         }
     }
+}
+
+/// Lines of a file that one can still take in; the workspace's own bound.
+const FILE_LINES_MAX: usize = 900;
+/// Lines of a function, from its `fn` to its closing brace.
+const FUNCTION_LINES_MAX: usize = 100;
+
+/// Whether a line begins a function of more than one line, as rustfmt writes it.
+fn begins_function(line: &str) -> bool {
+    let code = line.trim_start();
+    let before = code.split("fn ").next().unwrap_or("");
+    let mut qualifiers = before.split_whitespace();
+    let plain = |word: &str| {
+        ["const", "async", "unsafe", "extern", "\"C\""].contains(&word) || word.starts_with("pub")
+    };
+    code.contains("fn ")
+        && before.len() < code.len()
+        && qualifiers.all(plain)
+        && !line.trim_end().ends_with([';', '}'])
+}
+
+#[test]
+fn files_and_functions_stay_small() {
+    let mut files = Vec::new();
+    rust_files(&root().join("crates"), &mut files);
+    let mut functions = 0;
+    for path in files {
+        let text = std::fs::read_to_string(&path).expect("readable file");
+        let lines: Vec<&str> = text.lines().collect();
+        let (name, count) = (path.display(), lines.len());
+        assert!(count <= FILE_LINES_MAX, "{name} has {count} lines");
+        for (start, line) in lines.iter().enumerate() {
+            if !begins_function(line) {
+                continue;
+            }
+            let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
+            let Some(length) = lines[start..].iter().position(|line| *line == end) else {
+                continue;
+            };
+            functions += 1;
+            assert!(
+                length < FUNCTION_LINES_MAX,
+                "{name}:{}: a function of {} lines",
+                start + 1,
+                length + 1
+            );
+        }
+    }
+    assert!(functions > 1000, "only {functions} functions were found");
 }

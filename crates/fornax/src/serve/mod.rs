@@ -19,13 +19,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use inference::runner::Supervisor;
 use inference::store::ModelStore;
 use platform::files::{DirectoryLock, create_private_directory};
 use surfaces::SurfaceOptions;
+use telemetry::Telemetry;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::cli::Context;
+use crate::config::keys::ServerSettings;
 use crate::config::reference;
+use crate::directory::DataDirectory;
+use listener::Bound;
+use parts::Parts;
+use signals::{Signal, Signals};
 
 /// Threads that move requests unless configured: they parse, frame and copy; models compute in processes of their own.
 const WORKER_THREADS: usize = 2;
@@ -54,20 +62,46 @@ pub fn main(context: &Context) -> anyhow::Result<ExitCode> {
 async fn serve(context: &Context) -> anyhow::Result<ExitCode> {
     let settings = &context.loaded.settings;
     listener::check_exposure(&settings.server)?;
-    let directory = &context.directory;
+    let _lock = take_directory(&context.directory)?;
+    let mut signals = Signals::install()?;
+    let telemetry = logging::for_server(context)?;
+    create_private_directory(&context.directory.run())
+        .context("could not make the directory for sockets")?;
+    // The address that a killed server left behind is nobody's.
+    context.directory.withdraw();
+    let mut running = start(context, &telemetry).await?;
+    let outcome = running.until_told(&mut signals, &settings.server).await;
+    // From here a second signal ends at once; model processes die with us.
+    signals.exit_at_next();
+    running.stop(settings.server.drain_timeout.0).await;
+    context.directory.withdraw();
+    tracing::info!("stopped");
+    drop(tokio::task::spawn_blocking(move || telemetry.shutdown()).await);
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// Makes the data directory this process's own.
+fn take_directory(directory: &DataDirectory) -> anyhow::Result<DirectoryLock> {
     directory.create()?;
-    let _lock = DirectoryLock::acquire(directory.root()).with_context(|| {
+    DirectoryLock::acquire(directory.root()).with_context(|| {
         format!(
             "could not take the data directory {}",
             directory.root().display()
         )
-    })?;
-    let mut signals = signals::Signals::install()?;
-    let telemetry = logging::for_server(context)?;
-    create_private_directory(&directory.run())
-        .context("could not make the directory for sockets")?;
-    directory.withdraw();
+    })
+}
 
+/// A server that accepts connections.
+struct Running {
+    parts: Parts,
+    bound: Bound,
+    accepting: JoinHandle<anyhow::Result<()>>,
+    upkeep: JoinHandle<()>,
+}
+
+/// Opens what the data directory holds, puts the parts together and listens.
+async fn start(context: &Context, telemetry: &Telemetry) -> anyhow::Result<Running> {
+    let (settings, directory) = (&context.loaded.settings, &context.directory);
     let keys = crate::cli::open_keys(context).await?;
     let first_key = first_start::first_admin(directory, &keys).await?;
     let store = ModelStore::open(&directory.models()).context("could not open the model store")?;
@@ -75,7 +109,7 @@ async fn serve(context: &Context) -> anyhow::Result<ExitCode> {
     let parts = parts::assemble(context, store.clone(), keys, &directory.runners()).await?;
     let router = surfaces::router(
         Arc::clone(&parts.service),
-        surface_options(context, &telemetry),
+        surface_options(context, telemetry),
     );
     let bound = listener::bind(&settings.server).await?;
     directory
@@ -94,49 +128,64 @@ async fn serve(context: &Context) -> anyhow::Result<ExitCode> {
         parts.pin(model);
     }
     metrics::gauge!("fornax_ready").set(1.0);
-
-    let handle = bound.handle.clone();
-    let mut server = tokio::spawn(bound.serve(router));
-    let outcome = loop {
-        tokio::select! {
-            ended = &mut server => break ended.context("the listener panicked").and_then(|served| served.context("could not go on listening")),
-            signal = signals.next() => match signal {
-                signals::Signal::Reload => listener::reload(&settings.server, &bound.tls).await,
-                signals::Signal::End => break Ok(()),
-            },
-        }
-    };
-    // From here a second signal ends at once; model processes die with us.
-    signals.exit_at_next();
-    metrics::gauge!("fornax_ready").set(0.0);
-    let deadline = Instant::now() + settings.server.drain_timeout.0;
-    tracing::info!(
-        seconds = settings.server.drain_timeout.0.as_secs(),
-        "draining"
-    );
-    let left = parts.service.drain(settings.server.drain_timeout.0).await;
-    if left > 0 {
-        tracing::warn!(
-            requests = left,
-            "requests did not finish in time and are cut off"
-        );
-    }
-    handle.graceful_shutdown(Some(CLOSE_GRACE));
-    parts
-        .supervisor
-        .shutdown(deadline.saturating_duration_since(Instant::now()))
-        .await;
-    if !server.is_finished() {
-        drop(tokio::time::timeout(CLOSE_GRACE + Duration::from_secs(1), &mut server).await);
-    }
-    upkeep.abort();
-    directory.withdraw();
-    tracing::info!("stopped");
-    drop(tokio::task::spawn_blocking(move || telemetry.shutdown()).await);
-    outcome.map(|()| ExitCode::SUCCESS)
+    Ok(Running {
+        accepting: tokio::spawn(bound.serve(router)),
+        parts,
+        bound,
+        upkeep,
+    })
 }
 
-async fn keep_up(telemetry: telemetry::Telemetry, supervisor: inference::runner::Supervisor) {
+impl Running {
+    /// Serves until a signal says to end, or the listener cannot go on.
+    async fn until_told(
+        &mut self,
+        signals: &mut Signals,
+        settings: &ServerSettings,
+    ) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                ended = &mut self.accepting => {
+                    return ended
+                        .context("the listener panicked")?
+                        .context("could not go on listening");
+                }
+                signal = signals.next() => match signal {
+                    Signal::Reload => listener::reload(settings, &self.bound.tls).await,
+                    Signal::End => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Stops admitting, lets running requests finish for up to `drain_timeout`, closes connections and ends the model
+    /// processes.
+    async fn stop(mut self, drain_timeout: Duration) {
+        metrics::gauge!("fornax_ready").set(0.0);
+        let deadline = Instant::now() + drain_timeout;
+        tracing::info!(seconds = drain_timeout.as_secs(), "draining");
+        let left = self.parts.service.drain(drain_timeout).await;
+        if left > 0 {
+            tracing::warn!(
+                requests = left,
+                "requests did not finish in time and are cut off"
+            );
+        }
+        self.bound.handle.graceful_shutdown(Some(CLOSE_GRACE));
+        self.parts
+            .supervisor
+            .shutdown(deadline.saturating_duration_since(Instant::now()))
+            .await;
+        if !self.accepting.is_finished() {
+            let close =
+                tokio::time::timeout(CLOSE_GRACE + Duration::from_secs(1), &mut self.accepting);
+            drop(close.await);
+        }
+        self.upkeep.abort();
+    }
+}
+
+async fn keep_up(telemetry: Telemetry, supervisor: Supervisor) {
     let mut fold = tokio::time::interval(UPKEEP_INTERVAL);
     let mut ask = tokio::time::interval(RUNNER_METRICS_INTERVAL);
     loop {
@@ -147,7 +196,7 @@ async fn keep_up(telemetry: telemetry::Telemetry, supervisor: inference::runner:
     }
 }
 
-fn surface_options(context: &Context, telemetry: &telemetry::Telemetry) -> SurfaceOptions {
+fn surface_options(context: &Context, telemetry: &Telemetry) -> SurfaceOptions {
     let settings = &context.loaded.settings;
     let rendered = telemetry.clone();
     let now_unix = || {

@@ -116,6 +116,69 @@ fn pooling_number(pooling: Pooling) -> u32 {
     }
 }
 
+/// Adds tensors by the names that BERT checkpoints give them.
+struct Tensors<'a> {
+    blueprint: &'a mut Blueprint,
+    checkpoint: &'a Checkpoint,
+    /// What the checkpoint puts before every name, such as "bert.".
+    prefix: &'a str,
+    /// Width of the residual stream.
+    width: u64,
+}
+
+impl Tensors<'_> {
+    /// A table of embeddings with `rows` rows.
+    fn table(&mut self, source: &str, target: &str, rows: u64) {
+        let source = format!("{}embeddings.{source}.weight", self.prefix);
+        let target = format!("{target}.weight");
+        let shape = [rows, self.width];
+        self.blueprint.add(source, target, &shape, RowOrder::Same);
+    }
+
+    /// Scale and shift of a normalization, which old checkpoints call gamma and beta.
+    fn norm(&mut self, source: &str, target: &str) {
+        for (modern, old, part) in [("weight", "gamma", "weight"), ("bias", "beta", "bias")] {
+            let name = |suffix| format!("{}{source}.LayerNorm.{suffix}", self.prefix);
+            let source = [name(modern), name(old)]
+                .into_iter()
+                .find(|name| self.checkpoint.tensor(name).is_some())
+                .unwrap_or_else(|| name(modern));
+            let target = format!("{target}.{part}");
+            self.blueprint
+                .add(source, target, &[self.width], RowOrder::Same);
+        }
+    }
+
+    /// A matrix and its bias.
+    fn linear(&mut self, source: &str, target: &str, [rows, columns]: [u64; 2]) {
+        let source = |part: &str| format!("{}{source}.{part}", self.prefix);
+        let (weight, bias) = (source("weight"), source("bias"));
+        let target = |part: &str| format!("{target}.{part}");
+        self.blueprint
+            .add(weight, target("weight"), &[rows, columns], RowOrder::Same);
+        self.blueprint
+            .add(bias, target("bias"), &[rows], RowOrder::Same);
+    }
+
+    fn layer(&mut self, layer: u64, inner: u64) {
+        let width = self.width;
+        let from = |name: &str| format!("encoder.layer.{layer}.{name}");
+        let to = |name: &str| format!("blk.{layer}.{name}");
+        for (source, target) in [
+            ("attention.self.query", "attn_q"),
+            ("attention.self.key", "attn_k"),
+            ("attention.self.value", "attn_v"),
+            ("attention.output.dense", "attn_output"),
+        ] {
+            self.linear(&from(source), &to(target), [width, width]);
+        }
+        self.norm(&from("attention.output"), &to("attn_output_norm"));
+        self.linear(&from("intermediate.dense"), &to("ffn_up"), [inner, width]);
+        self.linear(&from("output.dense"), &to("ffn_down"), [width, inner]);
+        self.norm(&from("output"), &to("layer_output_norm"));
+    }
+}
+
 fn add_tensors(
     blueprint: &mut Blueprint,
     checkpoint: &Checkpoint,
@@ -123,102 +186,24 @@ fn add_tensors(
     prefix: &str,
 ) -> Result<(), ConvertError> {
     let count = |field| config.count(field).map(u64::from);
-    let (width, inner) = (count("hidden_size")?, count("intermediate_size")?);
-    let table = |blueprint: &mut Blueprint, source: &str, target: &str, rows: u64| {
-        let source = format!("{prefix}embeddings.{source}.weight");
-        blueprint.add(
-            source,
-            format!("{target}.weight"),
-            &[rows, width],
-            RowOrder::Same,
-        );
-    };
-    table(
+    let inner = count("intermediate_size")?;
+    let mut tensors = Tensors {
         blueprint,
-        "word_embeddings",
-        "token_embd",
-        count("vocab_size")?,
-    );
+        checkpoint,
+        prefix,
+        width: count("hidden_size")?,
+    };
+    tensors.table("word_embeddings", "token_embd", count("vocab_size")?);
     // ggml adds a row of these tables directly, which works in F32 only.
-    table(
-        blueprint,
-        "token_type_embeddings",
-        "token_types",
-        count("type_vocab_size")?,
-    );
-    blueprint.with(Precision::Full);
-    table(
-        blueprint,
-        "position_embeddings",
-        "position_embd",
-        count("max_position_embeddings")?,
-    );
-    blueprint.with(Precision::Full);
-    let norm = |blueprint: &mut Blueprint, source: &str, target: &str| {
-        for (modern, old, part) in [("weight", "gamma", "weight"), ("bias", "beta", "bias")] {
-            let name = |suffix| format!("{prefix}{source}.LayerNorm.{suffix}");
-            let source = [name(modern), name(old)]
-                .into_iter()
-                .find(|name| checkpoint.tensor(name).is_some())
-                .unwrap_or_else(|| name(modern));
-            blueprint.add(source, format!("{target}.{part}"), &[width], RowOrder::Same);
-        }
-    };
-    norm(blueprint, "embeddings", "token_embd_norm");
-    let linear = |blueprint: &mut Blueprint, source: String, target: String, rows, columns| {
-        let source = format!("{prefix}{source}");
-        blueprint.add(
-            format!("{source}.weight"),
-            format!("{target}.weight"),
-            &[rows, columns],
-            RowOrder::Same,
-        );
-        blueprint.add(
-            format!("{source}.bias"),
-            format!("{target}.bias"),
-            &[rows],
-            RowOrder::Same,
-        );
-    };
+    let token_types = count("type_vocab_size")?;
+    tensors.table("token_type_embeddings", "token_types", token_types);
+    tensors.blueprint.with(Precision::Full);
+    let positions = count("max_position_embeddings")?;
+    tensors.table("position_embeddings", "position_embd", positions);
+    tensors.blueprint.with(Precision::Full);
+    tensors.norm("embeddings", "token_embd_norm");
     for layer in 0..count("num_hidden_layers")? {
-        let from = |name: &str| format!("encoder.layer.{layer}.{name}");
-        let to = |name: &str| format!("blk.{layer}.{name}");
-        for (source, target) in [("query", "attn_q"), ("key", "attn_k"), ("value", "attn_v")] {
-            linear(
-                blueprint,
-                from(&format!("attention.self.{source}")),
-                to(target),
-                width,
-                width,
-            );
-        }
-        linear(
-            blueprint,
-            from("attention.output.dense"),
-            to("attn_output"),
-            width,
-            width,
-        );
-        norm(
-            blueprint,
-            &from("attention.output"),
-            &to("attn_output_norm"),
-        );
-        linear(
-            blueprint,
-            from("intermediate.dense"),
-            to("ffn_up"),
-            inner,
-            width,
-        );
-        linear(
-            blueprint,
-            from("output.dense"),
-            to("ffn_down"),
-            width,
-            inner,
-        );
-        norm(blueprint, &from("output"), &to("layer_output_norm"));
+        tensors.layer(layer, inner);
     }
     Ok(())
 }

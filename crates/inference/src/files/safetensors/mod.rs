@@ -437,38 +437,17 @@ fn tensor(
         product.checked_mul(length)
     });
     let Some(bytes) = bytes else {
-        let place = field(&name, "shape");
         let message = "the number of bytes overflows";
         return Err(FileError::new(
             FileErrorKind::Invalid,
-            place,
+            field(&name, "shape"),
             start,
             message,
         ));
     };
-    let refuse = |kind, message: String| {
-        Err(FileError::new(
-            kind,
-            field(&name, "data_offsets"),
-            range_at,
-            message,
-        ))
-    };
-    let &[begin, end] = range.as_slice() else {
-        let message = format!("{} numbers, begin and end are expected", range.len());
-        return refuse(FileErrorKind::Invalid, message);
-    };
-    if begin > end || end - begin != bytes {
-        let message = format!("[{begin}, {end}] is not the {bytes} bytes that type and shape need");
-        return refuse(FileErrorKind::Invalid, message);
-    }
-    if end > file_bytes.saturating_sub(data_start) {
-        let message = format!(
-            "ends at {end}, the file holds {} bytes of data",
-            file_bytes.saturating_sub(data_start)
-        );
-        return refuse(FileErrorKind::Truncated, message);
-    }
+    let begin = check_range(&range, bytes, file_bytes.saturating_sub(data_start)).map_err(
+        |(kind, message)| FileError::new(kind, field(&name, "data_offsets"), range_at, message),
+    )?;
     Ok(TensorInfo {
         name,
         element,
@@ -476,6 +455,23 @@ fn tensor(
         offset: data_start + begin,
         bytes,
     })
+}
+
+/// Where a tensor of `bytes` begins, after `data_offsets` are found to be its begin and end within `data_bytes`.
+fn check_range(range: &[u64], bytes: u64, data_bytes: u64) -> Result<u64, (FileErrorKind, String)> {
+    let &[begin, end] = range else {
+        let message = format!("{} numbers, begin and end are expected", range.len());
+        return Err((FileErrorKind::Invalid, message));
+    };
+    if begin > end || end - begin != bytes {
+        let message = format!("[{begin}, {end}] is not the {bytes} bytes that type and shape need");
+        return Err((FileErrorKind::Invalid, message));
+    }
+    if end > data_bytes {
+        let message = format!("ends at {end}, the file holds {data_bytes} bytes of data");
+        return Err((FileErrorKind::Truncated, message));
+    }
+    Ok(begin)
 }
 
 /// An open safetensors file: its header, and its data by memory map.
