@@ -69,6 +69,15 @@ fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 impl Server {
     /// Starts on `data` and waits until it is ready.
     pub fn start(data: &Path, arguments: &[&str]) -> Self {
+        let server = Server::launch(data, arguments);
+        eventually("readiness", || {
+            (server.get("/readyz", "").status == 200).then_some(())
+        });
+        server
+    }
+
+    /// Starts on `data` and waits until it listens, in clear or not.
+    pub fn launch(data: &Path, arguments: &[&str]) -> Self {
         // One that was killed could not take its address back.
         let _ = std::fs::remove_file(data.join("run/address"));
         let mut child = fornax(data)
@@ -99,9 +108,6 @@ impl Server {
             .unwrap_or_default()
             .trim()
             .to_owned();
-        eventually("readiness", || {
-            (server.get("/readyz", "").status == 200).then_some(())
-        });
         server
     }
 
@@ -206,6 +212,18 @@ pub struct Stream {
 
 /// Sends a request; the connection closes after the answer.
 pub fn open(address: &str, method: &str, path: &str, key: &str, body: Option<&Value>) -> Stream {
+    open_with(address, method, path, key, "", body)
+}
+
+/// The same with further lines in the head, each ended by CR LF.
+pub fn open_with(
+    address: &str,
+    method: &str,
+    path: &str,
+    key: &str,
+    further: &str,
+    body: Option<&Value>,
+) -> Stream {
     let mut connection = TcpStream::connect(address).expect("connect");
     connection
         .set_read_timeout(Some(PATIENCE))
@@ -218,7 +236,7 @@ pub fn open(address: &str, method: &str, path: &str, key: &str, body: Option<&Va
     };
     write!(
         connection,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}{further}Connection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )

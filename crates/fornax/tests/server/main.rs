@@ -3,4 +3,7 @@
 mod commands;
 mod harness;
 mod life;
+mod pulls;
 mod signals;
+mod tls;
+mod traces;
