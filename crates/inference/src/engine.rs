@@ -25,6 +25,8 @@ pub struct EngineLimits {
     pub cache_tokens: u32,
     /// Most tokens in one `decode` or `embed` call.
     pub batch_tokens_max: u32,
+    /// Batches of a multiple of this many tokens are computed best; 1 when it makes no difference.
+    pub block_tokens: u32,
     /// Number of sequence ids (live sequences plus cached prefixes).
     pub sequences_max: u32,
     /// Vocabulary size; the length of one row of logits.
@@ -132,6 +134,14 @@ pub trait Engine: Send {
     fn sequence_share(&mut self, from: SequenceId, to: SequenceId, end: u32);
     /// Removes positions `[start, ∞)` of a sequence; false when the model cannot cut there (nothing was changed).
     fn sequence_truncate(&mut self, sequence: SequenceId, start: u32) -> bool;
+    /// The computed state of a whole sequence, to be restored later; `None` when the engine cannot tell it.
+    fn sequence_save(&mut self, _sequence: SequenceId) -> Option<Vec<u8>> {
+        None
+    }
+    /// Fills an empty sequence with a saved state; false (and the sequence is empty) when there is no room for it.
+    fn sequence_restore(&mut self, _sequence: SequenceId, _state: &[u8]) -> bool {
+        false
+    }
     /// Pooled, unnormalised embeddings, one row of `embedding_dimensions` per input, in input order.
     /// Each input has 1 to `batch_tokens_max` tokens; the engine groups them as it likes.
     fn embed(&mut self, inputs: &[Vec<Token>]) -> Result<Vec<Vec<f32>>, EngineError>;

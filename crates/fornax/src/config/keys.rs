@@ -71,7 +71,7 @@ settings! {
         flash_attention: FlashAttention = "auto",
         /// From starting a model's process until it must be ready.
         load_timeout: Span = "5m",
-        /// How idle engine threads wait: passive (sleep), active (spin), auto (sleep when cores are shared).
+        /// How engine threads wait for each other: auto (spin for a moment, then sleep), passive (sleep), active (spin).
         omp_wait_policy: WaitPolicy = "auto",
         /// Added to the niceness of model processes, 0 to 19, so that the server itself stays quick.
         niceness: u32 = "0",

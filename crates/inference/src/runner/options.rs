@@ -95,16 +95,15 @@ impl LoadOptions {
     }
 }
 
-/// How threads of the engine wait for each other (`OMP_WAIT_POLICY` of the child).
+/// How threads of the engine wait for each other at the end of each operation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OpenMpWait {
-    /// Passive when the engine has a thread for every processor, otherwise the library's default. Spinning threads that
-    /// share their cores with anything else cost a multiple of what they save.
+    /// Spin for a moment, then sleep: fast while the cores are ours, and fair when they are not.
     #[default]
     Auto,
-    /// Sleep.
+    /// Sleep at once.
     Passive,
-    /// Spin.
+    /// Spin until there is work: only for a machine that does nothing else.
     Active,
 }
 

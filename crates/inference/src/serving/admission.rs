@@ -354,12 +354,15 @@ impl<E: Engine> ServingLoop<E> {
 
     /// Gives a placed choice a sequence with the longest cached prefix; false when its cells do not fit now.
     fn start(&mut self, index: usize, now: Instant) -> bool {
-        let generation = &self.running[index];
-        let wanted = &generation.tokens[..generation.tokens.len() - 1];
-        let salt = generation.spec.salt.clone();
-        let mut found = match generation.echo {
-            Some(_) => None,
-            None => self.index.longest(&salt, wanted),
+        let salt = self.running[index].spec.salt.clone();
+        let reuses = self.running[index].echo.is_none();
+        if reuses && self.options.shelf_bytes_max > 0 {
+            let wanted = wanted_of(&self.running[index]).to_vec();
+            self.unshelve(&salt, &wanted);
+        }
+        let mut found = match reuses {
+            false => None,
+            true => self.index.longest(&salt, wanted_of(&self.running[index])),
         };
         let sequence = match self.index.free_sequence() {
             Some(sequence) => sequence,

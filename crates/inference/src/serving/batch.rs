@@ -9,12 +9,17 @@ use std::time::Instant;
 use super::engine_loop::ServingLoop;
 use super::generation::Generation;
 use super::output::token_logprob;
+use super::prefix::Salt;
 use super::request::{Accepted, Event, Failure, FailureKind, FinishReason, Piece, TokenLogprob};
-use crate::engine::{BatchEntry, Engine, EngineError};
+use super::shelf::Shelved;
+use crate::engine::{BatchEntry, Engine, EngineError, Token};
 
 /// Most prompt tokens in a step whose log-probabilities are wanted: each needs a whole row of logits (64 rows of
 /// 150,000 numbers are 38 MB).
 const ECHO_TOKENS_PER_STEP: u32 = 64;
+
+/// Fewest tokens that are worth a copy out of the cache and back: computing so few takes no longer.
+const SHELVED_TOKENS_MIN: usize = 32;
 
 /// The part of a batch that belongs to one choice.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +82,7 @@ impl<E: Engine> ServingLoop<E> {
     }
 
     /// Free cells after evicting until there are `wanted` or nothing is left to evict.
-    fn make_cells(&mut self, wanted: u32) -> u32 {
+    pub(super) fn make_cells(&mut self, wanted: u32) -> u32 {
         loop {
             let free = self
                 .limits
@@ -91,6 +96,7 @@ impl<E: Engine> ServingLoop<E> {
 
     /// Gives up the least recently used cached run; false when live sequences hold all cells.
     pub(super) fn evict_cells(&mut self) -> bool {
+        self.shelve_next();
         let Some(eviction) = self.index.evict_cells() else {
             return false;
         };
@@ -100,6 +106,59 @@ impl<E: Engine> ServingLoop<E> {
             .sequence_truncate(eviction.sequence, eviction.keep);
         assert!(cut, "the index cuts only where the engine can");
         true
+    }
+
+    /// Keeps the sequence that is evicted next in ordinary memory, when that is worth a copy.
+    fn shelve_next(&mut self) {
+        if self.options.shelf_bytes_max == 0 || !self.limits.partial_removal {
+            return;
+        }
+        let Some((sequence, salt, tokens)) = self.index.next_eviction() else {
+            return;
+        };
+        if tokens.len() < SHELVED_TOKENS_MIN || !self.shelf.wants(&salt, &tokens) {
+            return;
+        }
+        if let Some(state) = self.engine.sequence_save(sequence) {
+            self.shelf.put(Shelved {
+                salt,
+                tokens,
+                state,
+            });
+        }
+    }
+
+    /// Brings a prefix of `prompt` back into the cache, as a retained sequence, when that spares much more than what is
+    /// cached already.
+    pub(super) fn unshelve(&mut self, salt: &Salt, prompt: &[Token]) {
+        let Some((place, common, length)) = self.shelf.longest(salt, prompt) else {
+            return;
+        };
+        let cached = self
+            .index
+            .longest(salt, prompt)
+            .map_or(0, |found| found.tokens as usize);
+        // A long sequence is not brought back for a short beginning: its cells would be taken from others.
+        if common < cached + SHELVED_TOKENS_MIN || common * 2 < length {
+            return;
+        }
+        // Off the shelf first: making room may shelve others, and would move or drop it.
+        let entry = self.shelf.take(place);
+        let cells = u32::try_from(length).unwrap_or(u32::MAX);
+        let room = self.make_cells(cells) >= cells;
+        let restored = self
+            .index
+            .free_sequence()
+            .filter(|sequence| room && self.engine.sequence_restore(*sequence, &entry.state));
+        let Some(sequence) = restored else {
+            self.shelf.put(entry);
+            return;
+        };
+        self.index.open(sequence, salt);
+        self.index.append(sequence, &entry.tokens);
+        if !self.index.retain(sequence) {
+            self.remove_sequence(sequence);
+        }
     }
 
     /// Takes cells from the choice that loses least: paused, then batch work, then the newest.
@@ -150,6 +209,9 @@ impl<E: Engine> ServingLoop<E> {
             .budget
             .prompt_tokens(decoding)
             .min(self.limits.batch_tokens_max - decoding);
+        // A batch of whole blocks wastes nothing; a prompt's last tokens may still break it.
+        let rest = (decoding + room) % self.limits.block_tokens;
+        room -= rest.min(room.saturating_sub(1));
         let mut echo_room = ECHO_TOKENS_PER_STEP;
         for index in prompts {
             let missing = self.running[index].missing();

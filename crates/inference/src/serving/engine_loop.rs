@@ -25,6 +25,7 @@ use super::embed::PooledQueue;
 use super::generation::{Generation, Job, JobId, Ticket};
 use super::prefix::PrefixIndex;
 use super::request::{Command, Event, Failure, FailureKind, ServingOptions, Stats};
+use super::shelf::PrefixShelf;
 use crate::engine::{BatchEntry, Engine, EngineError, EngineLimits, SequenceId};
 
 /// Most choices of one request. OpenAI's limit; more would only be a way around fair shares.
@@ -53,6 +54,8 @@ pub struct ServingLoop<E: Engine> {
     pub(super) clock: Clock,
     commands: Receiver<Command>,
     pub(super) index: PrefixIndex,
+    /// What left the cache and may come back.
+    pub(super) shelf: PrefixShelf,
     pub(super) budget: StepBudget,
     pub(super) queue: FairQueue<Ticket>,
     pub(super) drain_rate: DrainRate,
@@ -94,6 +97,7 @@ impl<E: Engine> ServingLoop<E> {
         let depth = (options.queue_max + options.running_max) as usize * CHOICES_MAX as usize;
         Self {
             index: PrefixIndex::new(limits.sequences_max, limits.partial_removal),
+            shelf: PrefixShelf::new(options.shelf_bytes_max),
             budget: StepBudget::new(options.step_budget),
             queue: FairQueue::new(FairQueueOptions::with_limit(depth)),
             drain_rate: DrainRate::new(),

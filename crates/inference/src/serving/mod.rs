@@ -12,6 +12,7 @@ mod output;
 pub mod prefix;
 pub mod request;
 pub mod sampler;
+mod shelf;
 pub mod stop;
 pub mod text;
 

@@ -326,14 +326,39 @@ impl PrefixIndex {
         self.prune(tip);
     }
 
-    /// Gives up the least recently used cells that no live sequence holds; `None` when there are none.
-    pub fn evict_cells(&mut self) -> Option<Eviction> {
+    /// The retained sequence whose cells would be given up next, with its salt and content.
+    #[must_use]
+    pub fn next_eviction(&self) -> Option<(SequenceId, Salt, Vec<Token>)> {
+        let tip = self.evictable_tip()?;
+        let sequence = *self.node(tip).tips.last()?;
+        let mut runs = Vec::new();
+        let mut cursor = tip;
+        while let Some(parent) = self.node(cursor).parent {
+            runs.push(cursor);
+            cursor = parent;
+        }
+        let salt = self.node(cursor).salt.clone()?;
+        let mut tokens = Vec::with_capacity(self.node(tip).end() as usize);
+        for run in runs.iter().rev() {
+            tokens.extend_from_slice(&self.node(*run).tokens);
+        }
+        Some((sequence, salt, tokens))
+    }
+
+    /// The least recently used end of a retained sequence that nobody goes on from.
+    fn evictable_tip(&self) -> Option<NodeIndex> {
         let (tip, _) = self
             .retained()
             .filter(|(_, tip)| self.node(*tip).children.is_empty())
             .filter(|(_, tip)| !self.node(*tip).tips.iter().any(|held| self.is_live(*held)))
             .map(|(_, tip)| (tip, self.node(tip).last_used))
             .min_by_key(|(_, last_used)| *last_used)?;
+        Some(tip)
+    }
+
+    /// Gives up the least recently used cells that no live sequence holds; `None` when there are none.
+    pub fn evict_cells(&mut self) -> Option<Eviction> {
+        let tip = self.evictable_tip()?;
         let node = self.node(tip);
         let sequence = *node.tips.last()?;
         let (twins, keep, parent) = (node.tips.len() > 1, node.start, node.parent);

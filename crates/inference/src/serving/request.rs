@@ -341,6 +341,8 @@ pub struct ServingOptions {
     /// Most cells that only cached prefixes hold. A processor looks at the mask of every used cell for every token it
     /// computes, so there a large memory of prefixes costs every stream; an accelerator skips them.
     pub retained_cells_max: u32,
+    /// Most bytes of ordinary memory for prefixes that left the cache; 0: they are forgotten.
+    pub shelf_bytes_max: u64,
 }
 
 impl Default for ServingOptions {
@@ -351,6 +353,7 @@ impl Default for ServingOptions {
             // A reader sees text stutter from about a fifth of a second on.
             step_budget: Duration::from_millis(150),
             retained_cells_max: u32::MAX,
+            shelf_bytes_max: 0,
         }
     }
 }

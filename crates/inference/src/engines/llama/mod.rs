@@ -18,6 +18,7 @@ mod log;
 mod options;
 mod plan;
 mod raw;
+mod rows;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +46,8 @@ static LOADING: Mutex<()> = Mutex::new(());
 
 /// Tokens that are computed at once while generating. More fills the processor's caches without being faster.
 const COMPUTE_TOKENS_MAX: u32 = 512;
+/// Cells for the tokens that fill up a block, in the steps that the library rounds a cache to.
+const BLOCK_CELLS: u32 = 256;
 
 /// A GGUF model, loaded.
 pub struct LlamaEngine {
@@ -58,6 +61,8 @@ pub struct LlamaEngine {
     generator: Option<Context>,
     /// The context that embeds; made when first asked of a model that generates.
     embedder: Option<Embedder>,
+    /// The batch with the tokens that fill up its last block, when the weights come in blocks.
+    filled: Option<Vec<BatchEntry>>,
     model: Arc<Model>,
 }
 
@@ -132,10 +137,17 @@ impl LlamaEngine {
         }
         let interrupt = Interrupt::default();
         let mut generator = None;
+        let offloads = options.gpu_layers != 0 && Model::can_offload();
+        let blocks = rows::come_in_blocks(header, offloads) && plan.sequences_max < SEQUENCES_LIMIT;
         if plan.role == Role::Generate {
-            let context = new_context(&model, &interrupt, generate_options(&plan, &options))?;
+            let mut wanted = generate_options(&plan, &options);
+            if blocks {
+                wanted.sequences_max += 1;
+                wanted.cache_tokens += BLOCK_CELLS;
+            }
+            let context = new_context(&model, &interrupt, wanted)?;
             if context.has_cache() {
-                plan.cache_tokens = context.cache_tokens();
+                plan.cache_tokens = context.cache_tokens() - if blocks { BLOCK_CELLS } else { 0 };
                 plan.batch_tokens_max = context.batch_tokens_max();
                 generator = Some(context);
             } else {
@@ -153,7 +165,7 @@ impl LlamaEngine {
         let capture = Capture::end();
         let (begin, end) = model.begin_and_end();
         Ok(Self {
-            limits: limits(&model, &plan),
+            limits: limits(&model, &plan, blocks),
             special: SpecialTokens {
                 begin,
                 end,
@@ -167,6 +179,7 @@ impl LlamaEngine {
             plan,
             options,
             interrupt,
+            filled: (blocks && generator.is_some()).then(Vec::new),
             generator,
             embedder,
             model,
@@ -229,7 +242,7 @@ impl LlamaEngine {
     }
 }
 
-fn limits(model: &Model, plan: &Plan) -> EngineLimits {
+fn limits(model: &Model, plan: &Plan, blocks: bool) -> EngineLimits {
     EngineLimits {
         context_tokens: plan.context_tokens,
         cache_tokens: plan.cache_tokens,
@@ -240,6 +253,7 @@ fn limits(model: &Model, plan: &Plan) -> EngineLimits {
             Role::Rank => 0,
             Role::Generate | Role::Embed => model.embedding_dimensions(),
         },
+        block_tokens: if blocks { rows::BLOCK as u32 } else { 1 },
         partial_removal: !model.is_recurrent(),
         generates: plan.role == Role::Generate,
         embeds: plan.role == Role::Embed,
@@ -326,7 +340,28 @@ impl Engine for LlamaEngine {
             });
         };
         Capture::begin();
-        let code = context.decode(batch);
+        let added = rows::padding(batch.len());
+        let code = match &mut self.filled {
+            Some(filled)
+                if added > 0 && batch.len() + added <= self.limits.batch_tokens_max as usize =>
+            {
+                filled.clear();
+                filled.extend_from_slice(batch);
+                // Any token will do, and the last id is one that the plan gives to nobody.
+                let token = batch[0].token;
+                let sequence = self.limits.sequences_max;
+                filled.extend((0..added as u32).map(|position| BatchEntry {
+                    token,
+                    position,
+                    sequence,
+                    wants_logits: false,
+                }));
+                let code = context.decode(filled);
+                context.truncate(sequence, 0);
+                code
+            }
+            _ => context.decode(batch),
+        };
         if code == 0 {
             return Ok(());
         }
@@ -375,6 +410,16 @@ impl Engine for LlamaEngine {
             Some(context) => context.truncate(sequence, start),
             None => true,
         }
+    }
+
+    fn sequence_save(&mut self, sequence: SequenceId) -> Option<Vec<u8>> {
+        self.generator.as_mut()?.save(sequence)
+    }
+
+    fn sequence_restore(&mut self, sequence: SequenceId, state: &[u8]) -> bool {
+        self.generator
+            .as_mut()
+            .is_some_and(|context| context.restore(sequence, state))
     }
 
     fn embed(&mut self, inputs: &[Vec<Token>]) -> Result<Vec<Vec<f32>>, EngineError> {

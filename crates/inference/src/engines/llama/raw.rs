@@ -440,6 +440,48 @@ impl Context {
         unsafe { sys::llama_memory_seq_rm(memory, sequence as i32, position(start), -1) }
     }
 
+    /// The computed state of a sequence; `None` when there is none.
+    pub fn save(&mut self, sequence: SequenceId) -> Option<Vec<u8>> {
+        assert!(sequence < self.sequences_max);
+        self.memory()?;
+        // SAFETY: the id is below the context's number of sequences.
+        let size = unsafe { sys::llama_state_seq_get_size(self.pointer.as_ptr(), sequence as i32) };
+        let mut state = vec![0_u8; size];
+        // SAFETY: the buffer has the size that was just asked for, and nothing was computed since.
+        let written = unsafe {
+            sys::llama_state_seq_get_data(
+                self.pointer.as_ptr(),
+                state.as_mut_ptr(),
+                state.len(),
+                sequence as i32,
+            )
+        };
+        (written == size && size > 0).then_some(state)
+    }
+
+    /// Fills an empty sequence with a state that `save` gave; false when there was no room.
+    pub fn restore(&mut self, sequence: SequenceId, state: &[u8]) -> bool {
+        assert!(sequence < self.sequences_max);
+        if self.memory().is_none() {
+            return false;
+        }
+        // SAFETY: the bytes are those of `save` of this very context (states never leave the process), and the id is
+        // below the context's number of sequences.
+        let read = unsafe {
+            sys::llama_state_seq_set_data(
+                self.pointer.as_ptr(),
+                state.as_ptr(),
+                state.len(),
+                sequence as i32,
+            )
+        };
+        if read != state.len() {
+            self.truncate(sequence, 0);
+            return false;
+        }
+        true
+    }
+
     /// Empties the cache. The data is left: no cell refers to it any more.
     pub fn clear(&mut self) {
         if let Some(memory) = self.memory() {

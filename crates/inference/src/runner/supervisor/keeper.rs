@@ -76,7 +76,6 @@ async fn load(shared: &Arc<Shared>, task: &LoadTask) -> Result<Loaded, RunnerErr
         &shared.options,
         &shared.socket_dir,
         &task.model,
-        &task.load,
     )
     .await
     .map_err(failed)?;

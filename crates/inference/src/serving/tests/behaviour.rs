@@ -300,6 +300,42 @@ fn cached_prefixes_hold_no_more_cells_than_they_may() {
 }
 
 #[test]
+fn a_prefix_that_left_the_cache_comes_back_for_its_tenant_only() {
+    let options = ServingOptions {
+        retained_cells_max: 0,
+        shelf_bytes_max: 1 << 20,
+        ..ServingOptions::default()
+    };
+    let mut serving = Serving::new(options, |_| {});
+    let ask = || Ask {
+        tokens_max: Some(8),
+        ..Ask::new(&prompt(1, 90))
+    };
+    let mut first = serving.submit(ask());
+    serving.finish(&mut [&mut first]);
+    assert_eq!(
+        serving.serving.stats().cells_used,
+        0,
+        "nothing waits in the cache"
+    );
+    let mut again = serving.submit(ask());
+    serving.finish(&mut [&mut again]);
+    assert_eq!(serving.serving.stats().prefix_hits_tokens, 89);
+    again.assert_same_answer(&ask().alone());
+    let mut other = serving.submit(Ask {
+        tenant: "other",
+        ..ask()
+    });
+    serving.finish(&mut [&mut other]);
+    assert_eq!(
+        serving.serving.stats().prefix_hits_tokens,
+        89,
+        "not for another tenant"
+    );
+    serving.assert_nothing_leaked();
+}
+
+#[test]
 fn a_prompt_that_does_not_fit_is_refused_with_both_numbers() {
     let mut serving = Serving::usual();
     let mut heard = serving.submit(Ask::new(&prompt(1, 256)));

@@ -82,6 +82,7 @@ impl TestEngine {
             sequences_max: 32,
             vocabulary: VOCABULARY,
             embedding_dimensions: DIMENSIONS,
+            block_tokens: 1,
             partial_removal: true,
             generates: true,
             embeds: true,
@@ -253,6 +254,37 @@ impl Engine for TestEngine {
             }
         }
         self.cells.retain(|cell| !cell.sequences.is_empty());
+        true
+    }
+
+    /// Four bytes of each token, in order.
+    fn sequence_save(&mut self, sequence: SequenceId) -> Option<Vec<u8>> {
+        let content = self.content(sequence);
+        Some(
+            content
+                .iter()
+                .flat_map(|token| token.to_le_bytes())
+                .collect(),
+        )
+    }
+
+    fn sequence_restore(&mut self, sequence: SequenceId, state: &[u8]) -> bool {
+        assert!(
+            self.content(sequence).is_empty(),
+            "target of a restore is empty"
+        );
+        if self.cells.len() + state.len() / 4 > self.cells_max as usize {
+            return false;
+        }
+        for (position, token) in (0..).zip(state.chunks_exact(4)) {
+            let token = Token::from_le_bytes(token.try_into().expect("four bytes"));
+            let sequences = BTreeSet::from([sequence]);
+            self.cells.push(Cell {
+                token,
+                position,
+                sequences,
+            });
+        }
         true
     }
 

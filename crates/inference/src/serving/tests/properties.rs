@@ -80,6 +80,9 @@ struct Machine {
     running_max: u32,
     cuts: bool,
     step_ms: u64,
+    retained_cells_max: u32,
+    shelf_bytes_max: u64,
+    block_tokens: u32,
 }
 
 fn machine() -> impl Strategy<Value = Machine> {
@@ -90,15 +93,25 @@ fn machine() -> impl Strategy<Value = Machine> {
         1u32..8,
         prop::bool::weighted(0.8),
         1u64..200,
+        (
+            prop_oneof![Just(u32::MAX), Just(0), Just(60)],
+            prop_oneof![Just(0u64), Just(600), Just(1 << 20)],
+            prop_oneof![Just(1u32), Just(4), Just(16)],
+        ),
     )
         .prop_map(
-            |(cache_tokens, batch_tokens_max, sequences_max, running_max, cuts, step_ms)| Machine {
-                cache_tokens,
-                batch_tokens_max,
-                sequences_max,
-                running_max,
-                cuts,
-                step_ms,
+            |(cache_tokens, batch_tokens_max, sequences_max, running_max, cuts, step_ms, kept)| {
+                Machine {
+                    retained_cells_max: kept.0,
+                    shelf_bytes_max: kept.1,
+                    block_tokens: kept.2,
+                    cache_tokens,
+                    batch_tokens_max,
+                    sequences_max,
+                    running_max,
+                    cuts,
+                    step_ms,
+                }
             },
         )
 }
@@ -107,7 +120,8 @@ fn run(machine: &Machine, clients: &[Client]) {
     let options = ServingOptions {
         running_max: machine.running_max,
         queue_max: 1000,
-        retained_cells_max: u32::MAX,
+        retained_cells_max: machine.retained_cells_max,
+        shelf_bytes_max: machine.shelf_bytes_max,
         step_budget: Duration::from_millis(machine.step_ms),
     };
     let mut serving = Serving::new(options, |limits| {
@@ -115,6 +129,7 @@ fn run(machine: &Machine, clients: &[Client]) {
         limits.batch_tokens_max = machine.batch_tokens_max;
         limits.sequences_max = machine.sequences_max;
         limits.partial_removal = machine.cuts;
+        limits.block_tokens = machine.block_tokens;
     });
     let mut heard: Vec<Option<Heard>> = clients.iter().map(|_| None).collect();
     let context = machine.cache_tokens.min(256);
