@@ -27,6 +27,8 @@ pub struct EngineLimits {
     pub batch_tokens_max: u32,
     /// Batches of a multiple of this many tokens are computed best; 1 when it makes no difference.
     pub block_tokens: u32,
+    /// Prompts and the newest tokens of other sequences cost no more in one batch than apart.
+    pub mixes: bool,
     /// Number of sequence ids (live sequences plus cached prefixes).
     pub sequences_max: u32,
     /// Vocabulary size; the length of one row of logits.

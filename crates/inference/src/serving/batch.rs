@@ -193,12 +193,23 @@ impl<E: Engine> ServingLoop<E> {
     fn fill(&mut self, decoding: u32) -> Vec<Part> {
         self.batch.clear();
         let mut parts = Vec::with_capacity(self.running.len());
-        let mut prompts: Vec<usize> = Vec::new();
+        let (mut streams, mut prompts): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
         for (index, running) in self.running.iter().enumerate() {
             if running.is_decoding() {
-                parts.push(push_part(&mut self.batch, running, 1));
+                streams.push(index);
             } else if running.is_runnable() {
                 prompts.push(index);
+            }
+        }
+        // Where a mixed batch costs more than two, streams and prompts take turns.
+        let apart = !self.limits.mixes && decoding > 0 && !prompts.is_empty();
+        self.prompts_turn = apart && !self.prompts_turn;
+        if !self.prompts_turn {
+            for index in &streams {
+                parts.push(push_part(&mut self.batch, &self.running[*index], 1));
+            }
+            if apart {
+                return parts;
             }
         }
         prompts.sort_by_key(|index| {
@@ -210,7 +221,8 @@ impl<E: Engine> ServingLoop<E> {
             .prompt_tokens(decoding)
             .min(self.limits.batch_tokens_max - decoding);
         // A batch of whole blocks wastes nothing; a prompt's last tokens may still break it.
-        let rest = (decoding + room) % self.limits.block_tokens;
+        let beside = if self.prompts_turn { 0 } else { decoding };
+        let rest = (beside + room) % self.limits.block_tokens;
         room -= rest.min(room.saturating_sub(1));
         let mut echo_room = ECHO_TOKENS_PER_STEP;
         for index in prompts {
@@ -231,6 +243,12 @@ impl<E: Engine> ServingLoop<E> {
                 echo_room -= tokens;
             }
             parts.push(push_part(&mut self.batch, running, tokens));
+        }
+        if parts.is_empty() {
+            // No cell for any prompt: the streams go on.
+            for index in streams {
+                parts.push(push_part(&mut self.batch, &self.running[index], 1));
+            }
         }
         parts
     }

@@ -68,6 +68,8 @@ pub struct ServingLoop<E: Engine> {
     pub(super) stalled: Vec<Generation>,
     pub(super) pooled: PooledQueue,
     pub(super) batch: Vec<BatchEntry>,
+    /// The last batch was of prompts only, so the next is of streams.
+    pub(super) prompts_turn: bool,
     pub(super) stats: Stats,
     pub(super) next_id: u64,
     pub(super) draining: Option<Draining>,
@@ -107,6 +109,7 @@ impl<E: Engine> ServingLoop<E> {
             stalled: Vec::new(),
             pooled: PooledQueue::new(options.queue_max as usize),
             batch: Vec::with_capacity(limits.batch_tokens_max as usize),
+            prompts_turn: false,
             stats: Stats::default(),
             next_id: 0,
             draining: None,

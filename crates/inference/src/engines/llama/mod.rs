@@ -165,7 +165,7 @@ impl LlamaEngine {
         let capture = Capture::end();
         let (begin, end) = model.begin_and_end();
         Ok(Self {
-            limits: limits(&model, &plan, blocks),
+            limits: limits(&model, &plan, blocks, offloads),
             special: SpecialTokens {
                 begin,
                 end,
@@ -242,7 +242,7 @@ impl LlamaEngine {
     }
 }
 
-fn limits(model: &Model, plan: &Plan, blocks: bool) -> EngineLimits {
+fn limits(model: &Model, plan: &Plan, blocks: bool, offloads: bool) -> EngineLimits {
     EngineLimits {
         context_tokens: plan.context_tokens,
         cache_tokens: plan.cache_tokens,
@@ -254,6 +254,9 @@ fn limits(model: &Model, plan: &Plan, blocks: bool) -> EngineLimits {
             Role::Generate | Role::Embed => model.embedding_dimensions(),
         },
         block_tokens: if blocks { rows::BLOCK as u32 } else { 1 },
+        // The processor's attention takes 64 rows at a time against every cell that one of them may see: rows of many
+        // sequences among those of a prompt make it compute all cells for all of them.
+        mixes: offloads,
         partial_removal: !model.is_recurrent(),
         generates: plan.role == Role::Generate,
         embeds: plan.role == Role::Embed,

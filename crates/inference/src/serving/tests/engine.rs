@@ -83,6 +83,7 @@ impl TestEngine {
             vocabulary: VOCABULARY,
             embedding_dimensions: DIMENSIONS,
             block_tokens: 1,
+            mixes: true,
             partial_removal: true,
             generates: true,
             embeds: true,

@@ -83,6 +83,7 @@ struct Machine {
     retained_cells_max: u32,
     shelf_bytes_max: u64,
     block_tokens: u32,
+    mixes: bool,
 }
 
 fn machine() -> impl Strategy<Value = Machine> {
@@ -97,6 +98,7 @@ fn machine() -> impl Strategy<Value = Machine> {
             prop_oneof![Just(u32::MAX), Just(0), Just(60)],
             prop_oneof![Just(0u64), Just(600), Just(1 << 20)],
             prop_oneof![Just(1u32), Just(4), Just(16)],
+            any::<bool>(),
         ),
     )
         .prop_map(
@@ -105,6 +107,7 @@ fn machine() -> impl Strategy<Value = Machine> {
                     retained_cells_max: kept.0,
                     shelf_bytes_max: kept.1,
                     block_tokens: kept.2,
+                    mixes: kept.3,
                     cache_tokens,
                     batch_tokens_max,
                     sequences_max,
@@ -130,6 +133,7 @@ fn run(machine: &Machine, clients: &[Client]) {
         limits.sequences_max = machine.sequences_max;
         limits.partial_removal = machine.cuts;
         limits.block_tokens = machine.block_tokens;
+        limits.mixes = machine.mixes;
     });
     let mut heard: Vec<Option<Heard>> = clients.iter().map(|_| None).collect();
     let context = machine.cache_tokens.min(256);
