@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 fornax=$1
 bench/serve/build_peer.sh
+cargo build --release --example overhead
+python3 bench/serve/overhead.py --fornax "$fornax"
 venv=bench/work/venv
 [ -x "$venv/bin/python" ] || { python3 -m venv "$venv"; grep -E '^(gguf|numpy|tokenizers)=' models/requirements.txt | "$venv/bin/pip" install --quiet -r /dev/stdin; }
 for shape in smollm2 tiny; do

@@ -208,7 +208,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--vocabulary", type=int, default=30000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--cache-tokens", type=int, default=16384)
+    parser.add_argument("--cache-tokens", type=int, default=32768)
     parser.add_argument("--omp-wait-policy", default="passive")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "bench/results")
