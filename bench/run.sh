@@ -12,6 +12,6 @@ for shape in smollm2 tiny; do
   file=bench/work/$shape-q4_0.gguf
   [ -f "$file" ] || "$venv/bin/python" models/make_random.py "$shape" "$file" --type q4_0
 done
-python3 bench/serve/bench.py --fornax "$fornax" --peer bench/work/peer/bin/llama-server --model bench/work/smollm2-q4_0.gguf --name 135m-q4_0 --repeats 5
-python3 bench/serve/bench.py --fornax "$fornax" --peer bench/work/peer/bin/llama-server --model bench/work/tiny-q4_0.gguf --name 1.1b-q4_0 --tokens 32 --rounds 1 --repeats 3
+python3 bench/serve/bench.py --fornax "$fornax" --peer bench/work/peer/bin/llama-server --model bench/work/smollm2-q4_0.gguf --name 135m-q4_0 --repeats 3
+python3 bench/serve/bench.py --fornax "$fornax" --peer bench/work/peer/bin/llama-server --model bench/work/tiny-q4_0.gguf --name 1.1b-q4_0 --tokens 32 --rounds 1 --repeats 1 --shared 4
 python3 bench/render.py

@@ -59,8 +59,11 @@ class Peer:
             "-np", "16", "-c", str(arguments.cache_tokens), "-t", str(arguments.threads), "-tb", str(arguments.threads),
         ]
         self.log = tempfile.TemporaryFile()
+        environment = dict(os.environ)
+        if arguments.peer_wait_policy:
+            environment["OMP_WAIT_POLICY"] = arguments.peer_wait_policy
         self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log,
-                                        env={**os.environ, "OMP_WAIT_POLICY": arguments.omp_wait_policy})
+                                        env=environment)
         wait_for(f"http://127.0.0.1:{self.port}/health", self.process)
 
     def memory_mib(self):
@@ -83,7 +86,6 @@ class Ours:
         environment = {
             **os.environ, "FORNAX_MODELS__THREADS": str(arguments.threads), "FORNAX_MODELS__SEQUENCES_MAX": "16",
             "FORNAX_MODELS__CACHE_TOKENS": str(arguments.cache_tokens),
-            "FORNAX_MODELS__OMP_WAIT_POLICY": arguments.omp_wait_policy,
         }
         self.log = open(os.path.join(self.data, "bench.log"), "wb")
         began = time.perf_counter()
@@ -168,7 +170,7 @@ async def throughput(servers, arguments, rng):
 
 async def shared_prefix(servers, arguments, rng):
     rows = {}
-    for clients in (4, 8):
+    for clients in arguments.shared:
         runs = {server: [] for server in servers}
         for repeat in range(arguments.repeats):
             prefix = prompts_of(rng, 1, 1000, arguments.vocabulary)[0]
@@ -202,6 +204,7 @@ def main():
     parser.add_argument("--model", type=pathlib.Path, required=True)
     parser.add_argument("--name", required=True, help="name of the result: serve-NAME.json")
     parser.add_argument("--clients", type=lambda text: [int(word) for word in text.split(",")], default=[1, 4, 8, 16])
+    parser.add_argument("--shared", type=lambda text: [int(word) for word in text.split(",")], default=[4, 8], help="clients that share a prefix")
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--prompt-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=2, help="requests of each client")
@@ -209,7 +212,7 @@ def main():
     parser.add_argument("--vocabulary", type=int, default=30000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--cache-tokens", type=int, default=32768)
-    parser.add_argument("--omp-wait-policy", default="passive")
+    parser.add_argument("--peer-wait-policy", default="", help="OMP_WAIT_POLICY of the peer; its own default is its best on idle cores")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "bench/results")
     arguments = parser.parse_args()

@@ -21,7 +21,6 @@ def main():
     parser.add_argument("--requests", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cache-tokens", type=int, default=4096)
-    parser.add_argument("--omp-wait-policy", default="passive")
     arguments = parser.parse_args()
     arguments.fornax = arguments.fornax.resolve()
     arguments.model = ROOT / "models/fornax-nano/fornax-nano.gguf"
