@@ -48,8 +48,9 @@ def section(result):
         lines += ["Quality beside the speed: " + "; ".join(
             f"{key}: {', '.join(f'{k}: {cell(v)}' for k, v in value.items()) if isinstance(value, dict) else cell(value)}"
             for key, value in result["quality"].items()) + ".", ""]
-    if result.get("reading"):
-        lines += [result["reading"], ""]
+    reading = ROOT / "bench/results" / f"{result['name']}.md"
+    if reading.exists():
+        lines += [reading.read_text().strip(), ""]
     return lines
 
 

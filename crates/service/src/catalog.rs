@@ -1,8 +1,9 @@
 //! Models by name: the store's manifests, and what was read from each file's header, kept by digest so that a header
 //! is parsed and a template compiled once.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use inference::files::gguf::{GgufHeader, Kind, Pooling};
 use inference::runner::protocol::TokenizeRequest;
@@ -131,13 +132,22 @@ pub(crate) struct FoundModel {
 pub(crate) struct Catalog {
     store: ModelStore,
     profiles: Mutex<Vec<(String, Arc<ModelProfile>)>>,
+    /// Names resolved a moment ago, so that a request does not wait for a thread that may block.
+    resolved: Mutex<HashMap<String, (Instant, ResolvedModel)>>,
 }
+
+/// How long a resolved name is believed: another process's `rm` or `cp`, and the end of a pull, are seen this much later.
+/// Other changes through this process are seen at once.
+const RESOLVED_FOR: Duration = Duration::from_millis(500);
+/// Most names remembered.
+const RESOLVED_MAX: usize = 256;
 
 impl Catalog {
     pub(crate) fn new(store: ModelStore) -> Self {
         Catalog {
             store,
             profiles: Mutex::default(),
+            resolved: Mutex::default(),
         }
     }
 
@@ -151,16 +161,37 @@ impl Catalog {
         work: impl FnOnce(&ModelStore) -> Result<T, inference::store::StoreError> + Send + 'static,
     ) -> Result<T> {
         let store = self.store.clone();
-        tokio::task::spawn_blocking(move || work(&store))
-            .await
-            .map_err(failures::internal)?
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        // The work may have changed what a name means.
+        self.resolved_now().clear();
+        done.map_err(failures::internal)?
             .map_err(failures::from_store)
+    }
+
+    fn resolved_now(&self) -> MutexGuard<'_, HashMap<String, (Instant, ResolvedModel)>> {
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a name points to, from memory when it was asked a moment ago.
+    async fn resolve(&self, name: &str) -> Result<ResolvedModel> {
+        if let Some((at, resolved)) = self.resolved_now().get(name)
+            && at.elapsed() < RESOLVED_FOR
+        {
+            return Ok(resolved.clone());
+        }
+        let wanted = name.to_owned();
+        let resolved = self.blocking(move |store| store.resolve(&wanted)).await?;
+        let mut names = self.resolved_now();
+        if names.len() >= RESOLVED_MAX {
+            names.clear();
+        }
+        names.insert(name.to_owned(), (Instant::now(), resolved.clone()));
+        Ok(resolved)
     }
 
     /// The model of a name.
     pub(crate) async fn find(&self, name: &str) -> Result<FoundModel> {
-        let wanted = name.to_owned();
-        let resolved = self.blocking(move |store| store.resolve(&wanted)).await?;
+        let resolved = self.resolve(name).await?;
         let profile = match self.known(&resolved.manifest.digest) {
             Some(profile) => profile,
             None => self.read(&resolved).await?,
