@@ -1,9 +1,11 @@
 //! Batches in the row counts that the processor's kernels compute best.
 //!
 //! ggml repacks some four-bit weights on x86 and multiplies them by blocks of 16 rows (tokens); rows beyond the last
-//! whole block go by fours and then one by one, at up to three times the cost each. On two Zen 4 cores a 135M Q4_0 model
-//! computes 31 tokens in 166 ms and 32 in 104 ms. So a batch that ends in the middle of a block is filled up with tokens
+//! whole block go by fours and then one by one. So a batch that ends in the middle of a block is filled up with tokens
 //! that nobody reads, in a sequence of their own, which is emptied after every call.
+//!
+//! The thresholds come from a sweep of batch sizes that other work disturbed, and `bench/serve` shows no gain beyond the
+//! spread of its repeats: measure this alone on an idle machine before relying on it.
 
 use crate::files::gguf::GgufHeader;
 
