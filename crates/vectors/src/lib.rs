@@ -1,3 +1,16 @@
-//! An embeddable vector engine: collections of points with vectors and payloads, durable and searched exactly or by index.
+//! An embeddable vector engine: collections of points with vectors and payloads, durable, filtered and searched exactly or by index.
 //!
-//! Blocking code on plain types; nothing here is asynchronous or knows a wire format.
+//! Blocking code on plain types: nothing here is asynchronous or knows a wire format. Terms: a *point* has an id, named
+//! vectors and a JSON payload; a *collection* is a directory of points with one schema; a *segment* is a run of rows
+//! (one growing in memory behind the write-ahead log, the others sealed, immutable and memory-mapped); a *row* is a
+//! point's place in its segment; *rank* is how results are ordered inside the engine, larger is always better.
+
+pub mod error;
+pub mod point;
+pub mod rows;
+pub mod schema;
+
+pub use error::VectorsError;
+pub use point::{Payload, Point, PointId, SparseVector, Vector};
+pub use rows::{Allowed, AtomicRowSet, RowSet, Scored};
+pub use schema::{CollectionSchema, Metric, VectorSchema};
