@@ -9,8 +9,10 @@ pub mod error;
 pub mod point;
 pub mod rows;
 pub mod schema;
+pub mod segment;
 
 pub use error::VectorsError;
 pub use point::{Payload, Point, PointId, SparseVector, Vector};
 pub use rows::{Allowed, AtomicRowSet, RowSet, Scored};
 pub use schema::{CollectionSchema, Metric, VectorSchema};
+pub use segment::SegmentView;
