@@ -20,10 +20,30 @@ use crate::state::App;
 /// browser cannot be tricked into sending one.
 pub struct JsonObject(pub Value);
 
+/// Any JSON value from the request body, for protocols that answer to other values than objects in their own words.
+pub struct JsonValue(pub Value);
+
 impl FromRequest<App> for JsonObject {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let surface = Surface::of(request.uri().path());
+        match JsonValue::read(request, app).await?.0 {
+            value @ Value::Object(_) => Ok(JsonObject(value)),
+            _ => Err(Failure::new(
+                surface,
+                invalid_json("the request body is not a JSON object".to_string()),
+            )),
+        }
+    }
+}
+
+impl JsonValue {
+    /// Reads the body of `request`.
+    ///
+    /// # Errors
+    /// It is too large, too slow, or not JSON.
+    pub async fn read(request: Request, app: &App) -> Result<Self, Failure> {
         let surface = Surface::of(request.uri().path());
         let limit = app.options.body_bytes_max;
         let too_large = || {
@@ -68,7 +88,7 @@ impl FromRequest<App> for JsonObject {
             parse(&received.bytes)
         };
         parsed
-            .map(JsonObject)
+            .map(JsonValue)
             .map_err(|error| Failure::new(surface, error))
     }
 }
@@ -172,11 +192,13 @@ async fn linger(mut body: Body, limit: usize, timeout: Duration) {
     drop(tokio::time::timeout(timeout.min(LINGER_TIMEOUT), reading).await);
 }
 
+fn invalid_json(message: String) -> Error {
+    Error::new(ErrorKind::InvalidRequest, message).with_code("invalid_json")
+}
+
 fn parse(bytes: &[u8]) -> Result<Value, Error> {
-    let invalid =
-        |message: String| Error::new(ErrorKind::InvalidRequest, message).with_code("invalid_json");
     if bytes.is_empty() {
-        return Err(invalid(
+        return Err(invalid_json(
             "the request body is empty; a JSON object is expected".to_string(),
         ));
     }
@@ -185,13 +207,8 @@ fn parse(bytes: &[u8]) -> Result<Value, Error> {
         let message = format!("the request body holds more than {VALUES_MAX} values");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
-    match serde_json::from_slice::<Value>(bytes) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        Ok(_) => Err(invalid("the request body is not a JSON object".to_string())),
-        Err(error) => Err(invalid(format!(
-            "the request body is not valid JSON: {error}"
-        ))),
-    }
+    serde_json::from_slice::<Value>(bytes)
+        .map_err(|error| invalid_json(format!("the request body is not valid JSON: {error}")))
 }
 
 /// Reads `body` as `T`; an error names the path of the field at fault.

@@ -13,6 +13,8 @@ use service::{Error, ErrorKind};
 pub enum Surface {
     /// `/v1/…`: OpenAI's.
     OpenAi,
+    /// `/mcp`: JSON-RPC.
+    Mcp,
     /// Everything else: our own.
     Native,
 }
@@ -22,6 +24,8 @@ impl Surface {
     pub fn of(path: &str) -> Self {
         if path == "/v1" || path.starts_with("/v1/") {
             Surface::OpenAi
+        } else if path == "/mcp" {
+            Surface::Mcp
         } else {
             Surface::Native
         }
@@ -31,6 +35,7 @@ impl Surface {
     pub fn name(self) -> &'static str {
         match self {
             Surface::OpenAi => "openai",
+            Surface::Mcp => "mcp",
             Surface::Native => "native",
         }
     }
@@ -208,6 +213,7 @@ pub fn body(surface: Surface, error: &Error) -> Value {
                 "code": error.code.or(row.openai_code),
             }})
         }
+        Surface::Mcp => crate::mcp::failure_body(error),
         Surface::Native => json!({"error": {
             "kind": error.kind.name(),
             "message": error.message,

@@ -9,6 +9,7 @@ mod duration;
 mod failure;
 mod health;
 mod identifiers;
+mod mcp;
 mod middleware;
 mod openai;
 mod options;

@@ -35,6 +35,8 @@ pub struct SurfaceOptions {
     pub now_unix: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// The distributed trace, when there is one.
     pub trace: Option<Arc<dyn TraceContext>>,
+    /// The tools, resources and prompts of the MCP conformance suite are there too; for runs of the suite only.
+    pub mcp_fixtures: bool,
     /// Product version, for `/fornax/v1/version` and the `server` header.
     pub version: &'static str,
 }
@@ -56,6 +58,7 @@ impl SurfaceOptions {
             cors_origins: Vec::new(),
             now_unix,
             trace: None,
+            mcp_fixtures: false,
             version: env!("CARGO_PKG_VERSION"),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use service::Service;
 use tokio::sync::Semaphore;
 
+use crate::mcp;
 use crate::options::SurfaceOptions;
 
 /// Shared by all requests; built once per router.
@@ -17,6 +18,8 @@ pub struct Shared {
     pub capacity: Arc<Semaphore>,
     /// Room for the bodies that are being read.
     pub bodies: Arc<Semaphore>,
+    /// The Model Context Protocol's server: its sessions and tasks.
+    pub mcp: mcp::Endpoint,
 }
 
 /// Handle that axum clones per request.

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::failure::{Failure, Surface};
 use crate::options::SurfaceOptions;
 use crate::state::{App, Shared};
-use crate::{admin, body, health, middleware, openai};
+use crate::{admin, body, health, mcp, middleware, openai};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Access {
     Public,
     /// A key that may do this.
     Action(Action),
+    /// Any valid key: what it may do is decided for each thing that the handler is asked for.
+    Key,
 }
 
 /// One method of one path.
@@ -52,6 +54,9 @@ macro_rules! access {
     (Public) => {
         Access::Public
     };
+    (Key) => {
+        Access::Key
+    };
     ($action:ident) => {
         Access::Action(Action::$action)
     };
@@ -72,6 +77,10 @@ static TABLE: &[RouteFact] = &[
     route!(GET "/v1/chat/completions/{id}/messages", Generate, openai::stored),
     route!(POST "/v1/completions", Generate, openai::complete),
     route!(POST "/v1/embeddings", Embed, openai::embed),
+    // Model Context Protocol
+    route!(POST "/mcp", Key, mcp::receive),
+    route!(GET "/mcp", Key, mcp::listen),
+    route!(DELETE "/mcp", Key, mcp::terminate),
     // our own
     route!(GET "/fornax/v1/version", ListModels, admin::version),
     route!(GET "/fornax/v1/runners", ReadRunners, admin::runners),
@@ -119,6 +128,7 @@ pub fn router(service: Arc<Service>, options: SurfaceOptions) -> Router {
     let app: App = Arc::new(Shared {
         service,
         bodies: body::room(options.body_bytes_max),
+        mcp: mcp::Endpoint::new(&options),
         options,
         capacity,
     });

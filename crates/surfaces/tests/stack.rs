@@ -64,15 +64,13 @@ async fn every_route_and_every_method_of_it_denies_without_a_key() {
             );
             if method != Method::HEAD {
                 let shape = reply.json();
-                let field = if path.starts_with("/v1/") {
-                    "type"
-                } else {
-                    "kind"
+                let error = &shape["error"];
+                let field = match path.as_str() {
+                    "/mcp" => &error["data"]["kind"],
+                    path if path.starts_with("/v1/") => &error["type"],
+                    _ => &error["kind"],
                 };
-                assert!(
-                    shape["error"][field].is_string(),
-                    "{method} {path}: {shape}"
-                );
+                assert!(field.is_string(), "{method} {path}: {shape}");
             }
         }
     }

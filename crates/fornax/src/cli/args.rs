@@ -175,6 +175,9 @@ pub struct ServeArguments {
     /// pretty or json (log.format)
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
+    /// Also what the MCP conformance suite asks for (mcp.fixtures)
+    #[arg(long, hide = true)]
+    pub mcp_fixtures: bool,
 }
 
 /// Arguments of `run`.
@@ -352,6 +355,7 @@ impl Arguments {
                     "--allow-insecure-bind",
                 );
                 set("hub.offline", truth(serve.offline), "--offline");
+                set("mcp.fixtures", truth(serve.mcp_fixtures), "--mcp-fixtures");
                 set("log.format", serve.log_format.clone(), "--log-format");
             }
             Command::Pull(pull) => set("hub.offline", truth(pull.offline), "--offline"),

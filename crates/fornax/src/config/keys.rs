@@ -117,7 +117,13 @@ settings! {
         /// Also under the names that vLLM uses, for dashboards and routers made for it.
         vllm_names: bool = "false",
     }
-    /// What client commands (ps) talk to.
+    /// The Model Context Protocol, at /mcp.
+    mcp: McpSettings {
+        /// Also the tools, resources and prompts that the official conformance suite asks for. Only for a run of the suite.
+        /// Short form: --mcp-fixtures.
+        fixtures: bool = "false",
+    }
+    /// What client commands (ps, mcp) talk to.
     client: ClientSettings {
         /// Address of the server; when empty, the one that runs on this data directory. Short form: FORNAX_URL.
         url: String = "",

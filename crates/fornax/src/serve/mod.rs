@@ -213,6 +213,7 @@ fn surface_options(context: &Context, telemetry: &Telemetry) -> SurfaceOptions {
         keep_alive_interval: settings.server.keep_alive_interval.0,
         cors_origins: settings.server.cors_origins.clone(),
         trace: Some(Arc::new(trace::Traces)),
+        mcp_fixtures: settings.mcp.fixtures,
         version: env!("CARGO_PKG_VERSION"),
         ..SurfaceOptions::new(Arc::new(move || rendered.render()), Arc::new(now_unix))
     }

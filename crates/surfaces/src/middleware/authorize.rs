@@ -23,7 +23,7 @@ pub async fn authorize(State(app): State<App>, mut request: Request, next: Next)
             return next.run(request).await;
         }
         Some(Access::Action(action)) => Some(action),
-        None => None,
+        Some(Access::Key) | None => None,
     };
     let surface = Surface::of(request.uri().path());
     let identity = match identify(&app, request.headers()).await {

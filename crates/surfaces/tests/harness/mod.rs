@@ -37,9 +37,13 @@ impl Reply {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    /// `error.code` of either surface.
+    /// The machine-readable reason, which JSON-RPC keeps beside its own numbers.
     pub fn code(&self) -> Value {
-        self.json()["error"]["code"].clone()
+        let error = &self.json()["error"];
+        match &error["code"] {
+            Value::Number(_) => error["data"]["code"].clone(),
+            code => code.clone(),
+        }
     }
 }
 
