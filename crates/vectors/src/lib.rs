@@ -6,6 +6,7 @@
 //! point's place in its segment; *rank* is how results are ordered inside the engine, larger is always better.
 
 pub mod error;
+pub mod memory;
 pub mod point;
 pub mod rows;
 pub mod schema;

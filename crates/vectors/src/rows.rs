@@ -119,6 +119,16 @@ impl AtomicRowSet {
             .is_some_and(|word| word.load(Ordering::Relaxed) >> (row % 64) & 1 == 1)
     }
 
+    /// Adds a live row behind the last.
+    pub fn push(&mut self) {
+        let bit = 1 << (self.rows % 64);
+        match self.words.get_mut(self.rows as usize / 64) {
+            Some(word) => *word.get_mut() |= bit,
+            None => self.words.push(AtomicU64::new(bit)),
+        }
+        self.rows += 1;
+    }
+
     /// Takes a row out; true when it was in.
     pub fn remove(&self, row: u32) -> bool {
         let Some(word) = self.words.get(row as usize / 64) else {

@@ -8,10 +8,15 @@
 //!  3. Readers visit segments from the oldest to the growing one. A row that died because of a newer one in a segment
 //!     already visited would be lost otherwise.
 
+pub(crate) mod columns;
+pub(crate) mod expiry;
+pub mod growing;
+pub(crate) mod top;
+
 use std::borrow::Cow;
 
 use crate::error::VectorsError;
-use crate::point::{Payload, PointId};
+use crate::point::{Payload, PointId, Vector};
 use crate::rows::AtomicRowSet;
 
 /// One segment as filters and queries see it, growing or sealed. Rows are `0..rows()`.
@@ -19,8 +24,11 @@ pub trait SegmentView: Sync {
     /// How many rows there are, live or not.
     fn rows(&self) -> u32;
 
-    /// Which of them are live. Expired rows may still be among them, see [`SegmentView::expires_unix_ms`].
+    /// Which of them are live.
     fn live(&self) -> &AtomicRowSet;
+
+    /// Clears the live bits of rows whose time has passed. Every read of a collection does this first.
+    fn sweep_expired(&self, now_unix_ms: u64);
 
     /// The id of a row.
     ///
@@ -45,4 +53,10 @@ pub trait SegmentView: Sync {
 
     /// Whether the row's point has the vector called `name`.
     fn has_vector(&self, name: &str, row: u32) -> bool;
+
+    /// The row's vector called `name`, as it is stored; `None` when the point has none or the name is unknown.
+    ///
+    /// # Errors
+    /// [`VectorsError::Corrupt`] when the stored bytes are damaged.
+    fn vector(&self, name: &str, row: u32) -> Result<Option<Vector>, VectorsError>;
 }
