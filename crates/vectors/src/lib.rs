@@ -11,6 +11,7 @@ pub mod point;
 pub mod rows;
 pub mod schema;
 pub mod segment;
+pub mod text;
 
 pub use error::VectorsError;
 pub use point::{Payload, Point, PointId, SparseVector, Vector};

@@ -1,0 +1,12 @@
+//! Words: how text becomes terms, and which rows contain them.
+//!
+//! `analysis` cuts text into terms with positions; `language` names the stemmers and stop words it knows. Filters use
+//! the analysis for `match text` and `match phrase`; lexical search scores with BM25 over the same terms.
+
+pub mod analysis;
+pub mod folding;
+pub mod language;
+mod stop_words;
+
+pub use analysis::{Analyzer, AnalyzerOptions, Purpose, Tokenizer};
+pub use language::Language;
