@@ -6,8 +6,10 @@
 //! point's place in its segment; *rank* is how results are ordered inside the engine, larger is always better.
 
 pub mod error;
+pub mod index;
 pub mod memory;
 pub mod point;
+pub mod quantize;
 pub mod rows;
 pub mod schema;
 pub mod segment;
