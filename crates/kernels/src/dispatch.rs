@@ -1,36 +1,135 @@
-//! Which instruction set a kernel uses on this processor.
+//! Which instruction set runs, decided once.
 
-/// The instruction sets that kernels are written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#![expect(
+    unsafe_code,
+    reason = "prefetch instructions exist only as unsafe intrinsics"
+)]
+
+use std::sync::OnceLock;
+
+/// A set of instructions that kernels are written for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Level {
-    /// Plain Rust.
+    /// Plain Rust: the definition of every kernel.
     Scalar,
-    /// AVX2 and FMA.
+    /// x86-64 with AVX2, FMA, F16C and POPCNT (2013 and later).
     Avx2,
-    /// AVX-512.
+    /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI (Cascade Lake, Ice Lake, Zen 4 and later).
     Avx512,
-    /// NEON.
+    /// 64-bit ARM.
     Neon,
 }
 
 impl Level {
-    /// The best that this processor has.
-    pub fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if std::arch::is_x86_feature_detected!("avx512f") {
-                return Level::Avx512;
-            }
-            if std::arch::is_x86_feature_detected!("avx2")
-                && std::arch::is_x86_feature_detected!("fma")
-            {
-                return Level::Avx2;
-            }
-        }
-        #[cfg(target_arch = "aarch64")]
-        if std::arch::is_aarch64_feature_detected!("neon") {
-            return Level::Neon;
-        }
-        Level::Scalar
+    /// The best level of this machine; detected once.
+    pub fn best() -> Level {
+        Kernels::best().level
     }
+
+    /// Every level that runs here, the scalar one first and the best last.
+    pub fn available() -> Vec<Level> {
+        [Level::Scalar, Level::Avx2, Level::Avx512, Level::Neon]
+            .into_iter()
+            .filter(|level| level.is_available())
+            .collect()
+    }
+
+    fn is_available(self) -> bool {
+        match self {
+            Level::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("f16c")
+                    && is_x86_feature_detected!("popcnt")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => {
+                Level::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512vnni")
+            }
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            _ => false,
+        }
+    }
+}
+
+/// The kernels of one level. Copy it freely; it is two bytes.
+///
+/// Invariant on which every `unsafe` call of this crate rests: a value with a level exists only if detection found all
+/// instructions of that level on this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernels {
+    level: Level,
+    /// Whether VPOPCNTDQ is there too (not part of the level: Cascade Lake lacks it).
+    counts_bits: bool,
+}
+
+impl Kernels {
+    /// The kernels for this machine.
+    pub fn best() -> Kernels {
+        static BEST: OnceLock<Kernels> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            [Level::Avx512, Level::Avx2, Level::Neon]
+                .into_iter()
+                .find_map(Kernels::at)
+                .unwrap_or(Kernels {
+                    level: Level::Scalar,
+                    counts_bits: false,
+                })
+        })
+    }
+
+    /// The kernels of one level, or `None` where the machine lacks it. For tests and measurements.
+    pub fn at(level: Level) -> Option<Kernels> {
+        #[cfg(target_arch = "x86_64")]
+        let counts_bits = level == Level::Avx512 && is_x86_feature_detected!("avx512vpopcntdq");
+        #[cfg(not(target_arch = "x86_64"))]
+        let counts_bits = false;
+        level
+            .is_available()
+            .then_some(Kernels { level, counts_bits })
+    }
+
+    /// The level these kernels run at.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Whether VPOPCNTDQ may be used; implies [`Level::Avx512`].
+    #[expect(dead_code, reason = "the popcount kernels are next")]
+    pub(crate) fn counts_bits(&self) -> bool {
+        self.counts_bits
+    }
+
+    /// Asks the memory system to bring `base[offset..offset + count]` near. Nothing happens for what is out of bounds.
+    #[inline]
+    pub fn prefetch<T>(&self, base: &[T], offset: usize, count: usize) {
+        if let Some(part) = base.get(offset..offset.saturating_add(count)) {
+            prefetch_bytes(part.as_ptr().cast(), size_of_val(part));
+        }
+    }
+}
+
+/// Asks for every cache line of `bytes` bytes from `from`.
+#[inline(always)]
+pub(crate) fn prefetch_bytes(from: *const u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let mut offset = 0;
+        while offset < bytes {
+            // SAFETY: SSE is part of x86-64, and a prefetch of any address whatsoever has no effect but on caches.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(offset).cast()) };
+            offset += 64;
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (from, bytes);
 }
