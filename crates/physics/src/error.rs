@@ -82,12 +82,6 @@ pub enum PhysicsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The caller asked the training to stop.
-    #[error("finish the training: it was cancelled after {epochs} epochs")]
-    Cancelled {
-        /// Whole epochs done.
-        epochs: usize,
-    },
     /// The loss stopped being a number; smaller steps or clipping help.
     #[error("go on training: the loss is not finite after {epochs} epochs")]
     Diverged {

@@ -10,8 +10,12 @@
 
 pub mod error;
 pub mod insight;
+pub mod network;
+pub mod processor;
 pub mod random;
 pub mod strings;
+pub mod training;
 pub mod waves;
 
 pub use error::PhysicsError;
+pub use processor::Processor;

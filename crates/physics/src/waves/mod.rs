@@ -16,6 +16,7 @@
 pub mod coordinates;
 pub mod ensemble;
 pub mod interference;
+pub mod single;
 
 #[cfg(test)]
 mod tests;

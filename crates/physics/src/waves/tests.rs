@@ -215,3 +215,56 @@ fn columns_broadcast_and_errors_name_the_column() {
     let points = Coordinates::new(layout, vec![&[0.1][..], &[0.2][..]]).expect("points");
     assert!(wider.evaluate(&points).is_err());
 }
+
+#[test]
+fn single_precision_matches_the_golden_values_and_the_reference() {
+    use crate::processor::Processor;
+    for (wave, n, expected) in [
+        (golden(&[2.0], &[0.3], &[1.5]), 1, 0.097_052_351_877_960_4),
+        (
+            golden(&K[..3], &V[..3], &LAMBDA[..3]),
+            3,
+            0.180_108_476_693_525_25,
+        ),
+        (golden(&K, &V, &LAMBDA), 5, 0.042_002_694_566_628_62),
+    ] {
+        let columns: Vec<Vec<f32>> = X[..n]
+            .iter()
+            .chain([&0.4])
+            .map(|x| vec![*x as f32])
+            .collect();
+        let points = columns.iter().map(Vec::as_slice).collect();
+        let points = Coordinates::new(wave.layout(), points).expect("points");
+        let found = wave
+            .evaluate_single(Processor::single(), &points)
+            .expect("values");
+        assert!((f64::from(found[0]) - expected).abs() < 1e-5);
+    }
+    let ensemble = Ensemble::seeded(1, 16, 3).expect("ensemble");
+    let x: Vec<f32> = (0..20_000).map(|i| i as f32 * 1e-3 - 10.0).collect();
+    let points = Coordinates::new(ensemble.layout(), vec![&x[..], &[0.3]]).expect("points");
+    let one = ensemble
+        .evaluate_single(Processor::single(), &points)
+        .expect("values");
+    let two = ensemble
+        .evaluate_single(Processor::new(2), &points)
+        .expect("values");
+    assert_eq!(one, two, "threads change no digit");
+    let wide: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+    let time = [f64::from(0.3f32)];
+    let points = Coordinates::new(ensemble.layout(), vec![&wide[..], &time]).expect("points");
+    for (found, expected) in one.iter().zip(ensemble.evaluate(&points).expect("values")) {
+        assert!((f64::from(*found) - expected).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn the_fused_sine_equals_its_expression() {
+    use crate::processor::Processor;
+    let found = single::fused(Processor::all(), 0.5, &[0.0, 1.0, -2.0]).expect("values");
+    for (x, found) in [0.0f64, 1.0, -2.0].iter().zip(found) {
+        assert!((0.5 * x.sin() + 0.5 * x - f64::from(found)).abs() < 1e-6);
+    }
+    assert!(single::fused(Processor::all(), f64::NAN, &[0.0]).is_err());
+    assert!(single::fused(Processor::all(), 0.5, &[]).is_err());
+}
