@@ -6,6 +6,7 @@
 //! point's place in its segment; *rank* is how results are ordered inside the engine, larger is always better.
 
 pub mod error;
+pub mod filter;
 pub mod index;
 pub mod memory;
 pub mod point;
@@ -16,6 +17,7 @@ pub mod segment;
 pub mod text;
 
 pub use error::VectorsError;
+pub use filter::{Condition, FieldPath, FieldTest, Filter};
 pub use point::{Payload, Point, PointId, SparseVector, Vector};
 pub use rows::{Allowed, AtomicRowSet, RowSet, Scored};
 pub use schema::{CollectionSchema, Metric, VectorSchema};
