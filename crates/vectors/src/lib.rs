@@ -11,6 +11,7 @@ pub mod index;
 pub mod memory;
 pub mod point;
 pub mod quantize;
+pub mod query;
 pub mod rows;
 pub mod schema;
 pub mod segment;

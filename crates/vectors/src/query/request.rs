@@ -1,0 +1,193 @@
+//! What a query asks for.
+
+use super::examples::{ContextPair, Strategy};
+use super::formula::Formula;
+use super::fusion::Fusion;
+use super::mmr::Mmr;
+use crate::filter::{FieldPath, Filter};
+use crate::point::{PointId, Vector};
+
+/// One point found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    /// Which point.
+    pub id: PointId,
+    /// Its score as callers see it: a similarity, a distance for Euclid and Manhattan, the result of a fusion or formula;
+    /// 0 where nothing scores (scroll, order), 1 for a sample.
+    pub score: f32,
+}
+
+/// A whole query.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct QueryRequest {
+    /// The root of the tree of stages; its `limit` counts the hits returned.
+    pub stage: Stage,
+    /// How many of the best hits are left out.
+    pub offset: usize,
+}
+
+/// One stage of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// Stages whose results this one merges or scores again. None: this stage searches the collection.
+    pub prefetch: Vec<Stage>,
+    /// What is searched for; `None` without prefetches lists points by id.
+    pub query: Option<Query>,
+    /// The vector's name (for [`Query::Text`], the field); the empty name is the unnamed vector.
+    pub using: String,
+    /// Which points may be found, by this stage and all of its prefetches.
+    pub filter: Filter,
+    /// How the search is done.
+    pub options: SearchOptions,
+    /// Hits that are not better than this are dropped; fusions and formulas keep those equal to it.
+    pub score_threshold: Option<f32>,
+    /// Most hits, at least 1. More than the collection has is all of them.
+    pub limit: usize,
+    /// Where vectors of points named in the query are read instead of this collection.
+    pub lookup_from: Option<LookupFrom>,
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Stage {
+            prefetch: Vec::new(),
+            query: None,
+            using: String::new(),
+            filter: Filter::default(),
+            options: SearchOptions::default(),
+            score_threshold: None,
+            limit: 10,
+            lookup_from: None,
+        }
+    }
+}
+
+/// Another collection, or another vector of this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookupFrom {
+    /// The collection's name.
+    pub collection: String,
+    /// The vector's name there; `None` is the name that the stage uses.
+    pub vector: Option<String>,
+}
+
+/// How an index is searched. `None` leaves the choice to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct SearchOptions {
+    /// Length of the candidate list of the graph; also the probes of inverted lists.
+    pub ef: Option<usize>,
+    /// Whether every allowed row is compared, on originals.
+    pub exact: bool,
+    /// Whether candidates found on codes are ranked again on originals.
+    pub rescore: Option<bool>,
+    /// How many times `limit` candidates are taken from codes before they are ranked again.
+    pub oversampling: Option<f32>,
+    /// The recall to aim at, instead of a list length: above 0, at most 1.
+    pub target_recall: Option<f32>,
+}
+
+/// A vector to be near to, given or stored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// This one.
+    Vector(Vector),
+    /// That of a stored point, which is then not itself a result (unless it is read from another collection).
+    Point(PointId),
+}
+
+/// What a stage searches for or does with the results of its prefetches.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Query {
+    /// The nearest points; with `mmr`, diverse ones among them.
+    Nearest {
+        /// Near to what.
+        target: Target,
+        /// Whether and how results are made diverse.
+        mmr: Option<Mmr>,
+    },
+    /// Text, scored with BM25 over the text index of the field `using`.
+    Text {
+        /// The words.
+        text: String,
+        /// Scoring and matching.
+        parameters: TextParameters,
+    },
+    /// Points like the positive examples and unlike the negative ones.
+    Recommend {
+        /// Examples to be like.
+        positive: Vec<Target>,
+        /// Examples to be unlike.
+        negative: Vec<Target>,
+        /// How examples become one score.
+        strategy: Strategy,
+    },
+    /// Points near `target` on the positive side of as many pairs as possible.
+    Discover {
+        /// Near to what.
+        target: Target,
+        /// Pairs that divide the space.
+        context: Vec<ContextPair>,
+    },
+    /// Points on the positive side of all pairs, wherever.
+    Context {
+        /// Pairs that divide the space.
+        context: Vec<ContextPair>,
+    },
+    /// Points by a value of their payload. A point with several values is found once for each.
+    OrderBy(OrderBy),
+    /// Points at random, each with the same chance.
+    Sample {
+        /// The same seed over the same points gives the same sample.
+        seed: u64,
+    },
+    /// The lists of the prefetches merged into one.
+    Fusion(Fusion),
+    /// The points of the prefetches scored by an expression.
+    Formula(Formula),
+}
+
+/// How text is scored and matched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TextParameters {
+    /// How fast repetitions of a term stop to matter; at least 0.
+    pub k1: f32,
+    /// How much long documents are held back, 0 to 1.
+    pub b: f32,
+    /// Whether every term has to be there, instead of any.
+    pub all_terms: bool,
+    /// Whether words between quotation marks have to follow one another.
+    pub phrases: bool,
+}
+
+impl Default for TextParameters {
+    /// `k1` 1.2 and `b` 0.75, the usual values since TREC-3 (Robertson et al. 1994); any term; no phrases.
+    fn default() -> Self {
+        TextParameters {
+            k1: 1.2,
+            b: 0.75,
+            all_terms: false,
+            phrases: false,
+        }
+    }
+}
+
+/// Which way an order goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Smallest first.
+    #[default]
+    Ascending,
+    /// Largest first.
+    Descending,
+}
+
+/// An order by numbers or dates of the payload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderBy {
+    /// The field.
+    pub key: FieldPath,
+    /// Which way.
+    pub direction: Direction,
+    /// Values before this one, in the direction of the order, are left out; dates are microseconds since 1970.
+    pub start_from: Option<f64>,
+}
