@@ -19,7 +19,7 @@ impl Processor {
     /// The best instruction set of this machine and `threads` threads, brought within 1 to [`THREADS_MAX`].
     pub fn new(threads: usize) -> Self {
         Processor {
-            level: Level::detect(),
+            level: Level::best(),
             threads: threads.clamp(1, THREADS_MAX),
         }
     }

@@ -58,7 +58,7 @@ fn networks_match_pytorch_on_the_same_weights() {
     assert_eq!(cases.len(), 3);
     for (case, level) in cases
         .iter()
-        .flat_map(|case| [Level::detect(), Level::Scalar].map(|level| (case, level)))
+        .flat_map(|case| [Level::best(), Level::Scalar].map(|level| (case, level)))
     {
         let size = |name: &str| case[name].as_u64().expect("size") as usize;
         let numbers = |name: &str| -> Vec<f32> {
@@ -118,13 +118,13 @@ fn sine_network_gradients_match_finite_differences() {
     let mut gradient = vec![0.0; shape.parameter_count()];
     network
         .clone()
-        .add_gradient(Level::detect(), &inputs, &targets, &mut gradient);
+        .add_gradient(Level::best(), &inputs, &targets, &mut gradient);
     for (index, found) in gradient.iter().enumerate() {
         let loss = |step: f32| {
             let mut moved = network.clone();
             moved.parameters_mut()[index] += step;
             let mut ignored = vec![0.0; shape.parameter_count()];
-            moved.add_gradient(Level::detect(), &inputs, &targets, &mut ignored)
+            moved.add_gradient(Level::best(), &inputs, &targets, &mut ignored)
         };
         let expected = (loss(1e-2) - loss(-1e-2)) / 2e-2;
         assert!(
