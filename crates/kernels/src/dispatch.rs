@@ -26,6 +26,11 @@ impl Level {
         Kernels::best().level
     }
 
+    /// The same as [`Level::best`], by the name that the waves use.
+    pub fn detect() -> Level {
+        Level::best()
+    }
+
     /// Every level that runs here, the scalar one first and the best last.
     pub fn available() -> Vec<Level> {
         [Level::Scalar, Level::Avx2, Level::Avx512, Level::Neon]
@@ -103,7 +108,6 @@ impl Kernels {
     }
 
     /// Whether VPOPCNTDQ may be used; implies [`Level::Avx512`].
-    #[expect(dead_code, reason = "the popcount kernels are next")]
     pub(crate) fn counts_bits(&self) -> bool {
         self.counts_bits
     }
@@ -133,3 +137,31 @@ pub(crate) fn prefetch_bytes(from: *const u8, bytes: usize) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (from, bytes);
 }
+
+/// Compiles the body of a function once for each level and calls the one of the kernels at hand. The body is plain Rust
+/// that the compiler vectorises with the instructions of the level; floating point is not reordered, so that every level
+/// gives the same bits.
+macro_rules! compiled_for_levels {
+    ($kernels:expr, $body:ident ( $($argument:ident : $type:ty),* ) $(-> $result:ty)?) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,f16c,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
+        fn avx512($($argument: $type),*) $(-> $result)? {
+            $body($($argument),*)
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+        fn avx2($($argument: $type),*) $(-> $result)? {
+            $body($($argument),*)
+        }
+        match $kernels.level() {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Kernels` of this level exist only where its instructions do.
+            $crate::dispatch::Level::Avx512 => unsafe { avx512($($argument),*) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            $crate::dispatch::Level::Avx2 => unsafe { avx2($($argument),*) },
+            _ => $body($($argument),*),
+        }
+    }};
+}
+pub(crate) use compiled_for_levels;

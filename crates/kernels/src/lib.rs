@@ -10,16 +10,22 @@
 
 pub mod dense;
 pub mod dispatch;
+pub mod rabitq;
 pub mod waves;
 
+mod bits;
 mod f16;
 mod f32;
 mod float;
 mod int4;
 mod int8;
+mod rotate;
 mod rows;
+mod tables;
+mod topk;
 mod uint8;
 
 pub use dispatch::{Kernels, Level};
 pub use int4::{pack_int4, unpack_int4};
 pub use rows::PREFETCH_ROWS;
+pub use tables::{BLOCK_ROWS, pack_table_codes};
