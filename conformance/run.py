@@ -5,6 +5,7 @@ as passed. Exits with 1 when any case fails.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -26,6 +27,8 @@ class Suite:
     version: str
     command: list
     directory: pathlib.Path
+    # Of the server that the suite talks to.
+    flags: tuple = ()
     passed: int = 0
     failed: list = dataclasses.field(default_factory=list)
     skipped: list = dataclasses.field(default_factory=list)
@@ -79,7 +82,43 @@ def suites() -> list:
             command=["node", *reporter, "--test", "openai.test.mjs"],
             directory=node,
         ),
+        *mcp_suites(),
     ]
+
+
+def mcp_suites() -> list:
+    """The official suite asks for tools, resources and prompts of its own, which the server has under a flag only."""
+    import importlib.metadata
+
+    directory = HERE / "mcp"
+    packages = directory / "node_modules"
+    official = json.loads((packages / "@modelcontextprotocol" / "conformance" / "package.json").read_text())["version"]
+    node = str(packages / ".bin" / "node")
+    parts = {"required": "official conformance suite", "extra": "official conformance suite, extensions and later scenarios"}
+    flags = ("--mcp-fixtures",)
+    made = [
+        Suite(
+            protocol=f"MCP {revision}",
+            client=client,
+            version=official,
+            command=[node, "suite.mjs", revision, part, "RESULTS"],
+            directory=directory,
+            flags=flags,
+        )
+        for part, client in parts.items()
+        for revision in ("2026-07-28", "2025-11-25")
+    ]
+    made.append(
+        Suite(
+            protocol="MCP, both eras, HTTP and stdio",
+            client="mcp (Python)",
+            version=importlib.metadata.version("mcp"),
+            command=[sys.executable, "-m", "pytest", "-q", "--junitxml=RESULTS", "-p", "no:cacheprovider", "."],
+            directory=HERE / "python_mcp",
+            flags=flags,
+        )
+    )
+    return made
 
 
 def report(done: list) -> str:
@@ -96,7 +135,7 @@ def report(done: list) -> str:
         numbers = f"{suite.passed} | {suite.total} | {len(suite.skipped)} | {len(suite.failed)}"
         lines.append(f"| {suite.protocol} | {suite.client} | {suite.version} | {numbers} |")
     for title, names in (("Failed", "failed"), ("Skipped", "skipped")):
-        cases = [f"- {suite.client}: {name}" for suite in done for name in getattr(suite, names)]
+        cases = [f"- {suite.protocol}, {suite.client}: {name}" for suite in done for name in getattr(suite, names)]
         if cases:
             lines += ["", f"## {title}", "", *cases]
     return "\n".join(lines) + "\n"
@@ -106,14 +145,22 @@ def main() -> int:
     if len(sys.argv) != 2:
         print("usage: conformance/run.py BINARY", file=sys.stderr)
         return 2
-    with Server(sys.argv[1]) as server:
-        environment = dict(os.environ, CONFORMANCE_URL=server.url, CONFORMANCE_KEY=server.key, PYTHONDONTWRITEBYTECODE="1")
-        done = suites()
-        for suite in done:
-            suite.run(environment)
-        failed = any(suite.failed for suite in done)
-        if failed:
-            print(server.log_text(), file=sys.stderr)
+    done = suites()
+    for flags, group in itertools.groupby(done, key=lambda suite: suite.flags):
+        group = list(group)
+        with Server(sys.argv[1], *flags) as server:
+            environment = dict(
+                os.environ,
+                CONFORMANCE_BINARY=server.binary,
+                CONFORMANCE_URL=server.url,
+                CONFORMANCE_KEY=server.key,
+                PYTHONDONTWRITEBYTECODE="1",
+            )
+            for suite in group:
+                suite.run(environment)
+            if any(suite.failed for suite in group):
+                print(server.log_text(), file=sys.stderr)
+    failed = any(suite.failed for suite in done)
     text = report(done)
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(text)

@@ -13,8 +13,10 @@ if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
     cp "$here/requirements.txt" "$venv/installed.txt"
 fi
-if ! cmp -s "$here/node/package-lock.json" "$here/node/node_modules/.installed.json"; then
-    (cd "$here/node" && npm ci --silent --no-audit --no-fund)
-    cp "$here/node/package-lock.json" "$here/node/node_modules/.installed.json"
-fi
+for project in node mcp; do
+    if ! cmp -s "$here/$project/package-lock.json" "$here/$project/node_modules/.installed.json"; then
+        (cd "$here/$project" && npm ci --silent --no-audit --no-fund)
+        cp "$here/$project/package-lock.json" "$here/$project/node_modules/.installed.json"
+    fi
+done
 exec "$venv/bin/python" "$here/run.py" "$binary"

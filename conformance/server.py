@@ -25,7 +25,8 @@ def free_port() -> int:
 class Server:
     """A running `fornax serve`; a context manager that ends it and removes its data."""
 
-    def __init__(self, binary: str):
+    def __init__(self, binary: str, *flags: str):
+        self.flags = flags
         self.binary = str(pathlib.Path(binary).resolve())
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="fornax-conformance-"))
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -39,7 +40,7 @@ class Server:
             if MINILM.exists():
                 self.run("pull", str(MINILM), "--name", "minilm")
             self.process = subprocess.Popen(
-                [self.binary, "serve", "--bind", self.url.removeprefix("http://")],
+                [self.binary, "serve", "--bind", self.url.removeprefix("http://"), *self.flags],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=self.log,

@@ -118,6 +118,11 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Speak MCP on standard input and output for a running server
+    #[command(
+        after_help = "For clients that start their servers themselves; in their configuration:\n  {\"command\": \"fornax\", \"args\": [\"mcp\"], \"env\": {\"FORNAX_URL\": \"http://127.0.0.1:8080\", \"FORNAX_API_KEY\": \"fx-…\"}}\n\nThe server and the key are found as by `fornax ps`. Clients that speak HTTP need no such helper: the server answers at /mcp."
+    )]
+    Mcp,
     /// Make, list and end API keys
     Keys {
         /// What to do with keys

@@ -66,6 +66,25 @@ pub async fn get(context: &Context, path: &str) -> anyhow::Result<Value> {
     ))
 }
 
+/// A server, and the key to show it.
+pub struct Target {
+    /// Its address, without a path.
+    pub url: String,
+    /// The key, when there is one.
+    pub key: Option<Secret>,
+}
+
+/// The server that client commands talk to.
+///
+/// # Errors
+/// None is known, or the key file cannot be read.
+pub fn target(context: &Context) -> anyhow::Result<Target> {
+    Ok(Target {
+        url: server_url(context)?,
+        key: key(context)?,
+    })
+}
+
 fn server_url(context: &Context) -> anyhow::Result<String> {
     let given = &context.loaded.settings.client.url;
     if !given.is_empty() {

@@ -6,6 +6,7 @@ mod client;
 mod convert;
 mod doctor;
 mod keys;
+mod mcp;
 mod models;
 mod output;
 mod ps;
@@ -96,6 +97,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Cp { from, to } => models::copy(&context, &from, &to)?,
         Command::Ps { json } => ps::ps(&context, json)?,
         Command::Keys { command } => keys::keys(&context, command)?,
+        Command::Mcp => return mcp::mcp(&context),
         Command::Doctor { json } => return doctor::doctor(&context, json),
         Command::Convert(convert) => convert::convert(&context, &convert)?,
         Command::Config {

@@ -200,6 +200,12 @@ impl ServerHandler for Handler {
         Ok(result)
     }
 
+    // `rmcp` reads here which arguments a client must repeat in headers.
+    fn get_tool(&self, name: &str) -> Option<Definition> {
+        let own = tools::find(name).map(|tool| tool.definition.clone());
+        own.or_else(|| self.parts.fixtures.as_ref()?.tool(name))
+    }
+
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
@@ -208,7 +214,9 @@ impl ServerHandler for Handler {
         let (app, identity) = caller(&context)?;
         let reporter = Reporter::of(&context, self.level());
         if let Some(fixtures) = &self.parts.fixtures
-            && let Some(answer) = fixtures.call(&request, &context, &reporter).await
+            && let Some(answer) = fixtures
+                .call(&request, &context, &reporter, &self.parts.tasks)
+                .await
         {
             return answer;
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::Future;
 use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, CreateTaskResult, DetailedTask};
-use rmcp::task_manager::{TaskExit, TaskManager, TaskOptions};
+use rmcp::task_manager::{TaskContext, TaskExit, TaskFuture, TaskManager, TaskOptions};
 use service::Identity;
 
 use super::reporter::Reporter;
@@ -41,6 +41,15 @@ impl Tasks {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there is a place for one more. Forgets those that are over.
+    fn has_room(&self) -> bool {
+        let mut owners = self.owners();
+        if owners.len() >= TASKS_MAX {
+            owners.retain(|id, _| self.manager.get_task(id).is_ok());
+        }
+        owners.len() < TASKS_MAX
+    }
+
     /// Makes a task of `running`; gives it back when there are too many.
     pub fn begin(
         &self,
@@ -48,17 +57,10 @@ impl Tasks {
         reporter: &Reporter,
         running: Running,
     ) -> Result<CreateTaskResult, Running> {
-        let mut owners = self.owners();
-        if owners.len() >= TASKS_MAX {
-            owners.retain(|id, _| self.manager.get_task(id).is_ok());
-        }
-        if owners.len() >= TASKS_MAX {
+        if !self.has_room() {
             return Err(running);
         }
-        let options = TaskOptions::new()
-            .with_ttl_ms(milliseconds(LIFE))
-            .with_poll_interval_ms(milliseconds(POLL_INTERVAL));
-        let task = self.manager.spawn(options, |context| {
+        let task = self.spawn(identity, |context| {
             reporter.becomes(context.clone());
             Box::pin(async move {
                 tokio::select! {
@@ -67,8 +69,22 @@ impl Tasks {
                 }
             })
         });
-        owners.insert(task.task_id.clone(), identity.key_id.clone());
-        Ok(CreateTaskResult::new(task))
+        Ok(task)
+    }
+
+    /// Begins a task; the caller has seen to it that there is room.
+    pub fn spawn(
+        &self,
+        identity: &Identity,
+        work: impl FnOnce(TaskContext) -> TaskFuture,
+    ) -> CreateTaskResult {
+        let options = TaskOptions::new()
+            .with_ttl_ms(milliseconds(LIFE))
+            .with_poll_interval_ms(milliseconds(POLL_INTERVAL));
+        let task = self.manager.spawn(options, work);
+        self.owners()
+            .insert(task.task_id.clone(), identity.key_id.clone());
+        CreateTaskResult::new(task)
     }
 
     fn check(&self, identity: &Identity, id: &str) -> Result<(), ErrorData> {
