@@ -1,5 +1,6 @@
-"""Runs every suite against one server and writes docs/conformance.md: conformance/run.py BINARY
+"""Runs every suite against one server and writes docs/conformance.md: conformance/run.py BINARY [PROTOCOL]
 
+With PROTOCOL only the suites of protocols that begin with it run, and the report keeps its lines of the others.
 Each suite is a real client library. A case that needs a model which is not there is skipped, and counts as skipped, not
 as passed. Exits with 1 when any case fails.
 """
@@ -121,7 +122,22 @@ def mcp_suites() -> list:
     return made
 
 
-def report(done: list) -> str:
+def kept(suite: Suite) -> tuple:
+    """What the last report says of a suite: its row, and its lines in the lists."""
+    lines = REPORT.read_text().splitlines() if REPORT.exists() else []
+    rows = [line for line in lines if line.startswith(f"| {suite.protocol} | {suite.client} |")]
+    prefix = f"- {suite.protocol}, {suite.client}: "
+    cases = {"failed": [], "skipped": []}
+    title = ""
+    for line in lines:
+        if line.startswith("## "):
+            title = line.removeprefix("## ").lower()
+        elif line.startswith(prefix):
+            cases[title].append(line)
+    return rows, cases
+
+
+def report(all_suites: list, done: list) -> str:
     lines = [
         "# Conformance",
         "",
@@ -131,21 +147,30 @@ def report(done: list) -> str:
         "| protocol | client | version | passed | total | skipped | failed |",
         "|---|---|---|---|---|---|---|",
     ]
-    for suite in done:
-        numbers = f"{suite.passed} | {suite.total} | {len(suite.skipped)} | {len(suite.failed)}"
-        lines.append(f"| {suite.protocol} | {suite.client} | {suite.version} | {numbers} |")
-    for title, names in (("Failed", "failed"), ("Skipped", "skipped")):
-        cases = [f"- {suite.protocol}, {suite.client}: {name}" for suite in done for name in getattr(suite, names)]
-        if cases:
-            lines += ["", f"## {title}", "", *cases]
+    cases = {"failed": [], "skipped": []}
+    for suite in all_suites:
+        if suite not in done:
+            rows, lists = kept(suite)
+        else:
+            numbers = f"{suite.passed} | {suite.total} | {len(suite.skipped)} | {len(suite.failed)}"
+            rows = [f"| {suite.protocol} | {suite.client} | {suite.version} | {numbers} |"]
+            lists = {title: [f"- {suite.protocol}, {suite.client}: {name}" for name in getattr(suite, title)] for title in cases}
+        lines += rows
+        for title in cases:
+            cases[title] += lists[title]
+    for title, names in cases.items():
+        if names:
+            lines += ["", f"## {title.capitalize()}", "", *names]
     return "\n".join(lines) + "\n"
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
-        print("usage: conformance/run.py BINARY", file=sys.stderr)
+    if len(sys.argv) not in (2, 3):
+        print("usage: conformance/run.py BINARY [PROTOCOL]", file=sys.stderr)
         return 2
-    done = suites()
+    all_suites = suites()
+    wanted = sys.argv[2] if len(sys.argv) == 3 else ""
+    done = [suite for suite in all_suites if suite.protocol.startswith(wanted)]
     for flags, group in itertools.groupby(done, key=lambda suite: suite.flags):
         group = list(group)
         with Server(sys.argv[1], *flags) as server:
@@ -161,7 +186,7 @@ def main() -> int:
             if any(suite.failed for suite in group):
                 print(server.log_text(), file=sys.stderr)
     failed = any(suite.failed for suite in done)
-    text = report(done)
+    text = report(all_suites, done)
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(text)
     print(text)

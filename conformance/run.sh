@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The real client libraries against the real binary: conformance/run.sh BINARY
+# The real client libraries against the real binary: conformance/run.sh BINARY [PROTOCOL]
 # Makes a Python and a Node environment beside this file (once), then runs every suite and writes docs/conformance.md.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-binary=${1:?usage: conformance/run.sh BINARY}
+binary=${1:?usage: conformance/run.sh BINARY [PROTOCOL]}
 venv=$here/.venv
 
 if [ ! -x "$venv/bin/python" ]; then
@@ -19,4 +19,5 @@ for project in node mcp; do
         cp "$here/$project/package-lock.json" "$here/$project/node_modules/.installed.json"
     fi
 done
-exec "$venv/bin/python" "$here/run.py" "$binary"
+shift
+exec "$venv/bin/python" "$here/run.py" "$binary" "$@"

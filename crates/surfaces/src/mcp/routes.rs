@@ -116,7 +116,14 @@ async fn forward(
     parts.extensions.insert(identity.clone());
     parts.extensions.insert(Span::current());
     // The key must not travel further than it has to.
-    parts.headers.remove(header::AUTHORIZATION);
+    for name in ["authorization", "x-api-key", "api-key"] {
+        parts.headers.remove(name);
+    }
+    // `rmcp` wants one although it is told not to look at it, and over HTTP/2 there is none.
+    parts
+        .headers
+        .entry(header::HOST)
+        .or_insert(HeaderValue::from_static("localhost"));
     app.mcp
         .answer(Request::from_parts(parts, Full::new(body)))
         .await
