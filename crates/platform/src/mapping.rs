@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -47,6 +47,47 @@ impl MappedFile {
     }
 }
 
+/// How a range of a map will be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// As the system does by itself.
+    Normal,
+    /// Here and there: nothing beside what is touched is worth reading.
+    Random,
+    /// From start to end: reading ahead pays.
+    Sequential,
+    /// Soon: start reading it now.
+    WillNeed,
+}
+
+impl MappedFile {
+    /// Tells the system how `range` will be read. A hint: ranges behind the end, and systems that know no such hint,
+    /// are no error.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn advise(&self, range: Range<usize>, advice: Advice) -> io::Result<()> {
+        let Some(map) = &self.map else { return Ok(()) };
+        let end = range.end.min(map.len());
+        if range.start >= end {
+            return Ok(());
+        }
+        #[cfg(unix)]
+        {
+            let advice = match advice {
+                Advice::Normal => memmap2::Advice::Normal,
+                Advice::Random => memmap2::Advice::Random,
+                Advice::Sequential => memmap2::Advice::Sequential,
+                Advice::WillNeed => memmap2::Advice::WillNeed,
+            };
+            map.advise_range(advice, range.start, end - range.start)?;
+        }
+        #[cfg(not(unix))]
+        let _ = advice;
+        Ok(())
+    }
+}
+
 impl Deref for MappedFile {
     type Target = [u8];
 
@@ -68,7 +109,12 @@ mod tests {
             crate::entropy::random_u64().expect("entropy")
         ));
         crate::files::write_atomic(&path, b"weights", crate::files::MODE_SHARED).expect("write");
-        assert_eq!(&*MappedFile::open(&path).expect("map"), b"weights");
+        let map = MappedFile::open(&path).expect("map");
+        assert_eq!(&*map, b"weights");
+        for advice in [Advice::Random, Advice::WillNeed, Advice::Normal] {
+            map.advise(1..4, advice).expect("inside");
+            map.advise(5..900, advice).expect("beyond the end");
+        }
         crate::files::write_atomic(&path, b"", crate::files::MODE_SHARED).expect("write");
         assert_eq!(&*MappedFile::open(&path).expect("map"), b"");
         std::fs::remove_file(&path).expect("remove");

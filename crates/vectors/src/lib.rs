@@ -15,6 +15,7 @@ pub mod query;
 pub mod rows;
 pub mod schema;
 pub mod segment;
+pub mod storage;
 pub mod text;
 
 pub use error::VectorsError;

@@ -12,7 +12,7 @@ mod digest;
 mod lock;
 mod space;
 
-pub use atomic::{AtomicFile, rename_durable, write_atomic};
+pub use atomic::{AtomicFile, rename_durable, rename_unsynced, write_atomic};
 pub use digest::{HASH_BUFFER_BYTES, Sha256Hasher, sha256_bytes, sha256_file};
 pub use lock::{DirectoryLock, LockError};
 pub use space::free_bytes;
