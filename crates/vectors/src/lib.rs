@@ -10,11 +10,13 @@ pub mod filter;
 pub mod index;
 pub mod memory;
 pub mod point;
+mod postings;
 pub mod quantize;
 pub mod query;
 pub mod rows;
 pub mod schema;
 pub mod segment;
+pub mod sparse;
 pub mod storage;
 pub mod text;
 
