@@ -19,5 +19,6 @@ mod index;
 mod tests;
 mod weights;
 
+pub(crate) use index::inverse_document_frequency;
 pub use index::{SparseIndex, SparseStatistics};
 pub use weights::Weights;

@@ -5,8 +5,12 @@
 
 pub mod analysis;
 pub mod folding;
+pub mod index;
 pub mod language;
+mod query;
 mod stop_words;
 
 pub use analysis::{Analyzer, AnalyzerOptions, Purpose, Tokenizer};
+pub use index::{TextIndex, TextIndexSearch, TextStatistics};
 pub use language::Language;
+pub use query::TextQuery;
