@@ -5,6 +5,7 @@
 //! fornax.db       keys (SQLite)                            models/     weights and manifests
 //! run/address     host:port the server listens on          run/url     the same as a client needs it
 //! run/runners/    sockets and pids of model processes      embedded.json   which shipped model was offered
+//! cache/          kept results, when a disk is allowed
 //! ```
 
 use std::io;
@@ -61,6 +62,11 @@ impl DataDirectory {
     /// The directory itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Kept results of deterministic calls.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
     }
 
     /// The model store's directory.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cache::{Key, Turn};
 use inference::files::gguf::Kind;
 use inference::runner::RunnerErrorKind;
 use inference::runner::protocol::{
@@ -18,6 +19,7 @@ use crate::failures;
 use crate::generation::{self, InFlight, Plan};
 use crate::identifiers;
 use crate::prepare;
+use crate::results::{self, Begin, Events};
 use crate::runtime::ModelLease;
 use crate::service::Service;
 use crate::signals::{Operation, RequestRecord};
@@ -52,7 +54,7 @@ impl Service {
                     raw: false,
                     prompt_text: None,
                 };
-                self.generate(admitted, wire, plan, &request.options, record)
+                self.generate(identity, admitted, wire, plan, &request.options, record)
                     .instrument(span)
                     .await
             }
@@ -112,7 +114,7 @@ impl Service {
                     raw: true,
                     prompt_text,
                 };
-                self.generate(admitted, wire, parts, &request.options, record)
+                self.generate(identity, admitted, wire, parts, &request.options, record)
                     .instrument(span)
                     .await
                     .map_err(|error| of_field(error, "prompt"))
@@ -159,11 +161,12 @@ impl Service {
 
     async fn generate(
         &self,
+        identity: &Identity,
         admitted: Admitted,
         wire: GenerateRequest,
         parts: ChatParts,
         options: &GenerateOptions,
-        record: RequestRecord,
+        mut record: RequestRecord,
     ) -> Result<Generation> {
         tracing::Span::current().record("request", &admitted.id);
         let manifest = &admitted.model.manifest;
@@ -171,6 +174,34 @@ impl Service {
             manifest.name.clone(),
             identifiers::fingerprint(&manifest.digest),
         );
+        let (lifetime, choices) = (self.results.lifetimes.generations, wire.choices);
+        let kept = self
+            .results
+            .for_call(options.fresh, lifetime)
+            .zip(results::generation_key(
+                &identity.tenant,
+                &manifest.digest,
+                &wire,
+                options.sampling.seed.is_some(),
+                &parts.reading(),
+            ));
+        let mut turn = None;
+        if let Some((cache, key)) = kept {
+            match results::begin(&cache, &key).await {
+                Begin::Found(bytes) => {
+                    if let Some(events) = results::replay(&bytes) {
+                        record.succeeded();
+                        return Ok(Generation {
+                            id: admitted.id,
+                            model,
+                            fingerprint,
+                            events,
+                        });
+                    }
+                }
+                Begin::Compute(lead) => turn = Some((cache, key, lead)),
+            }
+        }
         let plan = Plan {
             runtime: self.runtime.clone(),
             load: prepare::load_options(&self.load, manifest),
@@ -185,11 +216,15 @@ impl Service {
             _guard: admitted.guard,
             record,
         };
+        let mut events: Events = Box::pin(generation::start(plan).await?);
+        if let Some((cache, key, lead)) = turn {
+            events = results::record(events, cache, key, lifetime, lead, choices);
+        }
         Ok(Generation {
             id: admitted.id,
             model,
             fingerprint,
-            events: Box::pin(generation::start(plan).await?),
+            events,
         })
     }
 
@@ -202,7 +237,7 @@ impl Service {
         let mut record = self.record(Operation::Embedding, identity);
         let span = tracing::info_span!("embed", model = tracing::field::Empty, tenant = %identity.tenant, inputs = request.inputs.len());
         let result = self
-            .embed_admitted(request, &mut record)
+            .embed_admitted(identity, request, &mut record)
             .instrument(span)
             .await;
         match result {
@@ -214,12 +249,99 @@ impl Service {
         }
     }
 
+    /// Takes from the kept results what is known, waits for what equal calls compute, and computes the rest.
     async fn embed_admitted(
         &self,
-        request: EmbedRequest,
+        identity: &Identity,
+        mut request: EmbedRequest,
         record: &mut RequestRecord,
     ) -> Result<Embeddings> {
         self.limits.check_embed(&request)?;
+        let lifetime = self.results.lifetimes.embeddings;
+        let Some(cache) = self.results.for_call(request.fresh, lifetime) else {
+            let computed = self.compute_embeddings(&request, record).await?;
+            return Ok(computed.into_embeddings());
+        };
+        let guard = self.enter()?;
+        let model = self.catalog.find(&request.model).await?;
+        record.found_model(&model.manifest.name);
+        let key = |input: &Prompt| {
+            let digest = &model.manifest.digest;
+            results::embedding_key(
+                &identity.tenant,
+                digest,
+                input,
+                request.dimensions,
+                request.truncate,
+            )
+        };
+        let keys: Vec<Key> = request.inputs.iter().map(key).collect();
+        let mut rows: Vec<Option<(u32, Vec<f32>)>> = Vec::with_capacity(keys.len());
+        for key in &keys {
+            let found = results::look(&cache, key).await;
+            rows.push(found.and_then(|bytes| results::decode_embedding(&bytes)));
+        }
+        let (mut mine, mut others) = (Vec::new(), Vec::new());
+        for (index, key) in keys
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| rows[*index].is_none())
+        {
+            match cache.join(key) {
+                Turn::Lead(lead) => mine.push((index, lead)),
+                Turn::Wait(waiting) => others.push((index, waiting)),
+            }
+        }
+        drop(guard);
+        let inputs = std::mem::take(&mut request.inputs);
+        let part = |indices: &[usize]| EmbedRequest {
+            inputs: indices.iter().map(|index| inputs[*index].clone()).collect(),
+            ..request.clone()
+        };
+        if !mine.is_empty() {
+            let indices: Vec<usize> = mine.iter().map(|(index, _)| *index).collect();
+            let computed = self
+                .compute_embeddings(&part(&indices), record)
+                .await
+                .map_err(|error| renumbered(error, &indices))?;
+            for ((index, lead), row) in mine.into_iter().zip(computed.rows()) {
+                let value = results::encode_embedding(row.0, row.1);
+                results::keep(&cache, keys[index].clone(), value, lifetime, lead);
+                rows[index] = Some((row.0, row.1.to_vec()));
+            }
+        }
+        // The calls that compute these never wait for this one before they have computed, so nobody waits in a circle.
+        for (index, waiting) in others {
+            let found = waiting
+                .await
+                .and_then(|bytes| results::decode_embedding(&bytes));
+            rows[index] = match found {
+                Some(row) => Some(row),
+                None => {
+                    let computed = self
+                        .compute_embeddings(&part(&[index]), record)
+                        .await
+                        .map_err(|error| renumbered(error, &[index]))?;
+                    computed.rows().next().map(|row| (row.0, row.1.to_vec()))
+                }
+            };
+        }
+        let rows: Vec<(u32, Vec<f32>)> = rows.into_iter().flatten().collect();
+        Ok(Embeddings {
+            model: model.manifest.name.clone(),
+            dimensions: rows.first().map_or(0, |(_, vector)| vector.len() as u32),
+            prompt_tokens: rows
+                .iter()
+                .fold(0, |sum: u32, (tokens, _)| sum.saturating_add(*tokens)),
+            vectors: rows.into_iter().flat_map(|(_, vector)| vector).collect(),
+        })
+    }
+
+    async fn compute_embeddings(
+        &self,
+        request: &EmbedRequest,
+        record: &mut RequestRecord,
+    ) -> Result<Computed> {
         let options = GenerateOptions {
             keep_alive: request.keep_alive,
             ..GenerateOptions::default()
@@ -237,13 +359,13 @@ impl Service {
             normalize: model.manifest.normalize,
         };
         let mut retried = false;
-        let mut embeddings = Embeddings {
+        let mut computed = Computed {
             model: model.manifest.name.clone(),
             dimensions: 0,
             vectors: Vec::new(),
-            prompt_tokens: 0,
+            tokens: Vec::new(),
         };
-        for call in embedding::calls(&id, &request) {
+        for call in embedding::calls(&id, request) {
             let inputs = call.inputs.len();
             let reply = match lease.embed(call.clone()).await {
                 // Nothing was shown yet, so a fresh runner may try the same again, once.
@@ -258,14 +380,11 @@ impl Service {
                 reply => reply,
             }
             .map_err(|error| of_field(failures::from_runner(error), "input"))?;
-            embeddings.dimensions = finish.append(&reply, inputs, &mut embeddings.vectors)?;
-            let read: u64 = reply.tokens.iter().map(|count| u64::from(*count)).sum();
-            record.prompt(read);
-            embeddings.prompt_tokens = embeddings
-                .prompt_tokens
-                .saturating_add(u32::try_from(read).unwrap_or(u32::MAX));
+            computed.dimensions = finish.append(&reply, inputs, &mut computed.vectors)?;
+            record.prompt(reply.tokens.iter().map(|count| u64::from(*count)).sum());
+            computed.tokens.extend(reply.tokens);
         }
-        Ok(embeddings)
+        Ok(computed)
     }
 
     /// Token ids of a text, as the model reads it, with its begin token when it wants one.
@@ -356,12 +475,51 @@ impl Service {
     }
 }
 
+/// Vectors as they were computed, in the order of the inputs.
+struct Computed {
+    model: String,
+    dimensions: u32,
+    vectors: Vec<f32>,
+    /// Tokens read for each input.
+    tokens: Vec<u32>,
+}
+
+impl Computed {
+    /// Tokens and vector of each input.
+    fn rows(&self) -> impl Iterator<Item = (u32, &[f32])> {
+        let vectors = self.vectors.chunks_exact(self.dimensions.max(1) as usize);
+        self.tokens.iter().copied().zip(vectors)
+    }
+
+    fn into_embeddings(self) -> Embeddings {
+        Embeddings {
+            model: self.model,
+            dimensions: self.dimensions,
+            prompt_tokens: self
+                .tokens
+                .iter()
+                .fold(0, |sum: u32, count| sum.saturating_add(*count)),
+            vectors: self.vectors,
+        }
+    }
+}
+
 /// How a generation's text is read.
 struct ChatParts {
     parser: Option<::inference::templates::ParserOptions>,
     short_call_ids: bool,
     raw: bool,
     prompt_text: Option<String>,
+}
+
+impl ChatParts {
+    /// Everything here that changes what a caller sees of the same tokens, as a text for the key of kept results.
+    fn reading(&self) -> String {
+        format!(
+            "{:?}/{}/{}/{:?}",
+            self.parser, self.short_call_ids, self.raw, self.prompt_text
+        )
+    }
 }
 
 /// The same error at the field that holds the text in this operation, where it speaks of a chat's.
@@ -373,9 +531,37 @@ fn of_field(error: Error, field: &str) -> Error {
     }
 }
 
+/// The same error at the place that the caller knows, when only some of its inputs were sent on.
+fn renumbered(mut error: Error, indices: &[usize]) -> Error {
+    let sent =
+        (0..indices.len()).find(|sent| error.field.as_deref() == Some(&format!("input[{sent}]")));
+    if let Some(sent) = sent {
+        let (theirs, ours) = (
+            format!("input[{}]", indices[sent]),
+            format!("input[{sent}]"),
+        );
+        error.message = error.message.replace(&ours, &theirs);
+        error.field = Some(theirs);
+    }
+    error
+}
+
 fn cannot_embed(name: &str) -> Error {
     Error::invalid(
         "model",
         format!("The model '{name}' does not make embeddings; use an embedding model."),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_input_that_the_caller_sent() {
+        let error = Error::invalid("input[1]", "`input[1]` is too long");
+        let renumbered = renumbered(error, &[0, 4]);
+        assert_eq!(renumbered.field.as_deref(), Some("input[4]"));
+        assert_eq!(renumbered.message, "`input[4]` is too long");
+    }
 }

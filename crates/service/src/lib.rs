@@ -12,6 +12,7 @@ mod inference_calls;
 mod limits;
 mod prepare;
 mod pulling;
+mod results;
 mod runtime;
 mod service;
 mod signals;
@@ -23,6 +24,7 @@ mod types;
 pub use administration::*;
 pub use error::{Error, ErrorKind, Result};
 pub use limits::RequestLimits;
+pub use results::ResultLifetimes;
 pub use security::{
     Action, CreatedKey, Identity, KeyRecord, KeyStatus, NewKey, Scope, Scopes, TenantId,
 };

@@ -21,6 +21,7 @@ use crate::generation::InFlight;
 use crate::limits::RequestLimits;
 use crate::prepare;
 use crate::pulling;
+use crate::results::{ResultLifetimes, Results};
 use crate::runtime::ModelRuntime;
 
 /// What a service is made of.
@@ -37,6 +38,10 @@ pub struct ServiceOptions {
     pub load: LoadOptions,
     /// How models are pulled: offline or not, from which hub.
     pub pull: PullOptions,
+    /// Where results of deterministic calls are kept; `None` computes everything anew.
+    pub cache: Option<Arc<cache::Cache>>,
+    /// For how long.
+    pub lifetimes: ResultLifetimes,
 }
 
 /// Everything Fornax can do. Every method checks what its caller may do, whatever the surface did before.
@@ -48,6 +53,7 @@ pub struct Service {
     pub(crate) limits: RequestLimits,
     pub(crate) load: LoadOptions,
     pull: PullOptions,
+    pub(crate) results: Results,
     draining: AtomicBool,
     in_flight: watch::Sender<usize>,
     /// What the last look at the parts found, and when.
@@ -73,6 +79,7 @@ impl Service {
             limits: options.limits,
             load: options.load,
             pull: options.pull,
+            results: Results::new(options.cache, options.lifetimes),
             draining: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
             health: tokio::sync::Mutex::new(None),

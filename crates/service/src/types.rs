@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::Stream;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Result;
@@ -163,6 +164,8 @@ pub struct GenerateOptions {
     pub deadline: Option<Duration>,
     /// How long the model stays loaded after this request; overrides the server's.
     pub keep_alive: Option<Duration>,
+    /// Compute even when the result is known, and do not keep it.
+    pub fresh: bool,
 }
 
 /// A chat turn to answer.
@@ -211,7 +214,7 @@ pub struct CompletionRequest {
 }
 
 /// Log-probability of one token and of its best alternatives.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenLogprob {
     /// Vocabulary index.
     pub token: u32,
@@ -224,7 +227,7 @@ pub struct TokenLogprob {
 }
 
 /// Why an answer ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FinishReason {
     /// The model ended, or a stop string matched (given).
     Stop {
@@ -238,7 +241,7 @@ pub enum FinishReason {
 }
 
 /// One step of a generation. For each choice, the concatenation of its text events is the answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum GenerationEvent {
     /// First, once.
     Started {
@@ -323,6 +326,8 @@ pub struct EmbedRequest {
     pub truncate: bool,
     /// How long the model stays loaded after this request.
     pub keep_alive: Option<Duration>,
+    /// Compute even what is known, and do not keep it.
+    pub fresh: bool,
 }
 
 /// Vectors, in the order of the inputs.

@@ -7,6 +7,7 @@ mod admin;
 mod body;
 mod duration;
 mod failure;
+mod freshness;
 mod health;
 mod identifiers;
 mod mcp;

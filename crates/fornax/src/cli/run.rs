@@ -37,7 +37,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> anyhow::Result<ExitCo
             .tempdir()
             .context("could not make a temporary directory")?;
         let keys = keys::open(context).await?;
-        let parts = parts::assemble(context, store, keys, run_directory.path()).await?;
+        let parts = parts::assemble(context, store, keys, run_directory.path(), None).await?;
         let result = Session {
             parts: &parts,
             arguments,

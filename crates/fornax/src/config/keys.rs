@@ -87,6 +87,27 @@ settings! {
         /// Refuse every download. Short form: --offline.
         offline: bool = "false",
     }
+    /// Results of deterministic calls, kept so that equal calls are computed once: embeddings, greedy or seeded answers.
+    cache: CacheSettings {
+        /// Memory for kept results; 0 keeps none anywhere.
+        memory_bytes: ByteCount = "128MiB",
+        /// The largest result that is kept.
+        value_max_bytes: ByteCount = "4MiB",
+        /// Disk for kept results, in <data-dir>/cache; 0: none. They then outlive a restart.
+        disk_bytes: ByteCount = "0",
+        /// Address of a Redis that several servers share: "redis://user:password@host:6379/0"; empty: none.
+        redis_url: Secret = "",
+        /// Connections to Redis at most.
+        redis_connections_max: u32 = "8",
+        /// How long Redis may take for one answer before the server goes on without it.
+        redis_timeout: Span = "200ms",
+        /// How long Redis is left alone after it failed.
+        redis_retry_after: Span = "5s",
+        /// How long embeddings are kept; "0s": not at all.
+        embeddings_ttl: Span = "24h",
+        /// How long greedy or seeded answers are kept; "0s": not at all.
+        generations_ttl: Span = "1h",
+    }
     /// Bounds on what clients may ask at once.
     limits: LimitSettings {
         /// Requests being answered at once; more are told to come back (429).

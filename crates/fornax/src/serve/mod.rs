@@ -106,7 +106,8 @@ async fn start(context: &Context, telemetry: &Telemetry) -> anyhow::Result<Runni
     let first_key = first_start::first_admin(directory, &keys).await?;
     let store = ModelStore::open(&directory.models()).context("could not open the model store")?;
     let offered = first_start::offer_nano(directory, &store)?;
-    let parts = parts::assemble(context, store.clone(), keys, &directory.runners()).await?;
+    let cache = parts::result_cache(&settings.cache, directory.cache())?;
+    let parts = parts::assemble(context, store.clone(), keys, &directory.runners(), cache).await?;
     let router = surfaces::router(
         Arc::clone(&parts.service),
         surface_options(context, telemetry),

@@ -1,19 +1,22 @@
 //! The parts of the product over one data directory: supervisor and service, as the configuration wants them. The server
 //! and `fornax run` use the same.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use cache::disk::DiskOptions;
+use cache::remote::RemoteOptions;
+use cache::{Cache, CacheOptions};
 use inference::runner::{LoadOptions, OpenMpWait, Supervisor, SupervisorOptions};
 use inference::store::ModelStore;
 use inference::store::pull::PullOptions;
 use platform::Clock;
 use security::{Identity, KeyStore, Scope, Scopes, TenantId};
-use service::{RequestLimits, Service, ServiceOptions};
+use service::{RequestLimits, ResultLifetimes, Service, ServiceOptions};
 
 use crate::cli::Context;
-use crate::config::keys::{ModelSettings, Settings};
+use crate::config::keys::{CacheSettings, ModelSettings, Settings};
 use crate::config::values::{Auto, Keep, WaitPolicy};
 
 /// What is left to everything but models when the memory budget is automatic: a tenth of what is available.
@@ -38,6 +41,7 @@ pub async fn assemble(
     store: ModelStore,
     keys: KeyStore,
     run_dir: &Path,
+    cache: Option<Cache>,
 ) -> anyhow::Result<Parts> {
     let settings = &context.loaded.settings;
     let executable = std::env::current_exe()
@@ -50,6 +54,11 @@ pub async fn assemble(
         limits: RequestLimits::default(),
         load: load_options(&settings.models),
         pull: pull_options(settings),
+        cache: cache.map(Arc::new),
+        lifetimes: ResultLifetimes {
+            embeddings: settings.cache.embeddings_ttl.0,
+            generations: settings.cache.generations_ttl.0,
+        },
     };
     let service = Service::new(options, supervisor.clone());
     Ok(Parts {
@@ -123,6 +132,35 @@ pub fn pull_options(settings: &Settings) -> PullOptions {
         token: (!hub.token.is_empty()).then(|| hub.token.clone()),
         ..PullOptions::default()
     }
+}
+
+/// The cache of results as configured; `directory` is for its disk tier. `None` when nothing is to be kept.
+///
+/// # Errors
+/// The directory cannot be used, or the address of Redis is none.
+pub fn result_cache(settings: &CacheSettings, directory: PathBuf) -> anyhow::Result<Option<Cache>> {
+    if settings.memory_bytes.0 == 0 {
+        return Ok(None);
+    }
+    let options = CacheOptions {
+        memory_bytes: settings.memory_bytes.0,
+        value_bytes_max: usize::try_from(settings.value_max_bytes.0).unwrap_or(usize::MAX),
+        disk: (settings.disk_bytes.0 > 0).then_some(DiskOptions {
+            directory,
+            bytes_max: settings.disk_bytes.0,
+            compress_from_bytes: cache::tiers::COMPRESS_FROM_BYTES,
+        }),
+        remote: (!settings.redis_url.is_empty()).then(|| RemoteOptions {
+            url: settings.redis_url.clone(),
+            connections_max: settings.redis_connections_max as usize,
+            timeout: settings.redis_timeout.0,
+            retry_after: settings.redis_retry_after.0,
+        }),
+        clock: Clock::system(),
+    };
+    Ok(Some(
+        Cache::open(options).context("could not open the result cache")?,
+    ))
 }
 
 fn automatic_budget() -> u64 {

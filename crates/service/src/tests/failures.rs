@@ -298,6 +298,7 @@ fn embed(model: &str) -> EmbedRequest {
         dimensions: None,
         truncate: false,
         keep_alive: None,
+        fresh: false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod chat;
 mod failures;
+mod results;
 mod scripted;
 mod tenancy;
 
@@ -33,6 +34,11 @@ struct Bench {
 }
 
 async fn bench(replies: Vec<Reply>) -> Bench {
+    bench_keeping(replies, None).await
+}
+
+/// A service that keeps results of every kind for `lifetime`; `None` keeps none.
+async fn bench_keeping(replies: Vec<Reply>, lifetime: Option<std::time::Duration>) -> Bench {
     let directory = tempfile::tempdir().expect("directory");
     let store = ModelStore::open(&directory.path().join("models")).expect("store");
     for (name, architecture, template) in [
@@ -64,6 +70,11 @@ async fn bench(replies: Vec<Reply>) -> Bench {
         limits: RequestLimits::default(),
         load: LoadOptions::default(),
         pull: PullOptions::default(),
+        cache: lifetime.map(|_| Arc::new(results::memory_only())),
+        lifetimes: crate::ResultLifetimes {
+            embeddings: lifetime.unwrap_or_default(),
+            generations: lifetime.unwrap_or_default(),
+        },
     };
     Bench {
         service: Service::assemble(options, runtime.clone()),

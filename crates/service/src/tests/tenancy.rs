@@ -61,6 +61,7 @@ async fn a_key_without_scopes_is_refused_by_every_method() {
         dimensions: None,
         truncate: false,
         keep_alive: None,
+        fresh: false,
     };
     let new = NewKey {
         name: "n".into(),

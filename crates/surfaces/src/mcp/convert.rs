@@ -174,6 +174,7 @@ pub fn embed_request(arguments: EmbedArguments) -> Result<EmbedRequest, Error> {
         dimensions: arguments.dimensions,
         truncate: arguments.truncate,
         keep_alive: None,
+        fresh: false,
     })
 }
 

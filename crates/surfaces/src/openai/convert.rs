@@ -475,6 +475,7 @@ pub fn embed_request(body: EmbeddingsBody) -> Result<(EmbedRequest, Encoding), E
             .as_ref()
             .map(duration::keep_alive)
             .transpose()?,
+        fresh: false,
     };
     Ok((request, encoding))
 }

@@ -19,6 +19,7 @@ use super::stream::{self as sse, Events};
 use super::types::{ChatBody, CompletionBody, EmbeddingsBody, GenerationBody};
 use crate::body::{JsonObject, read};
 use crate::failure::{Failure, Surface};
+use crate::freshness::Fresh;
 use crate::state::App;
 
 /// An error in OpenAI's shape.
@@ -127,13 +128,15 @@ pub async fn stored() -> Answer {
 pub async fn chat(
     State(app): State<App>,
     Extension(identity): Extension<Identity>,
+    Fresh(fresh): Fresh,
     JsonObject(body): JsonObject,
 ) -> Answer {
     fields::refuse_unsupported(Request::Chat, &body)?;
     let generation_body: GenerationBody = read(&body)?;
     let chat_body: ChatBody = read(&body)?;
     drop(body);
-    let request = convert::chat_request(chat_body, &generation_body)?;
+    let mut request = convert::chat_request(chat_body, &generation_body)?;
+    request.options.fresh = fresh;
     check_context(&app, &identity, &request.model, &generation_body).await?;
     let (choices, logprobs) = (request.options.choices, request.options.logprobs.is_some());
 
@@ -161,13 +164,17 @@ pub async fn chat(
 pub async fn complete(
     State(app): State<App>,
     Extension(identity): Extension<Identity>,
+    Fresh(fresh): Fresh,
     JsonObject(body): JsonObject,
 ) -> Answer {
     fields::refuse_unsupported(Request::Completion, &body)?;
     let generation_body: GenerationBody = read(&body)?;
     let completion_body: CompletionBody = read(&body)?;
     drop(body);
-    let requests = convert::completion_requests(&completion_body, &generation_body)?;
+    let mut requests = convert::completion_requests(&completion_body, &generation_body)?;
+    for request in &mut requests {
+        request.options.fresh = fresh;
+    }
     check_context(&app, &identity, &completion_body.model, &generation_body).await?;
     let shape = TextShape {
         prompts: requests.len(),
@@ -236,12 +243,14 @@ fn events_of_all(
 pub async fn embed(
     State(app): State<App>,
     Extension(identity): Extension<Identity>,
+    Fresh(fresh): Fresh,
     JsonObject(body): JsonObject,
 ) -> Answer {
     fields::refuse_unsupported(Request::Embeddings, &body)?;
     let embeddings_body: EmbeddingsBody = read(&body)?;
     drop(body);
-    let (request, encoding) = convert::embed_request(embeddings_body)?;
+    let (mut request, encoding) = convert::embed_request(embeddings_body)?;
+    request.fresh = fresh;
     let embeddings = app
         .service
         .embed(&identity, request)

@@ -62,6 +62,7 @@ pub fn generate_options(body: &GenerationBody) -> Result<GenerateOptions, Error>
             .as_ref()
             .map(duration::keep_alive)
             .transpose()?,
+        fresh: false,
     })
 }
 

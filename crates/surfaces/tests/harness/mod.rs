@@ -81,6 +81,11 @@ impl Harness {
             limits: RequestLimits::default(),
             load: LoadOptions::default(),
             pull: PullOptions::default(),
+            cache: None,
+            lifetimes: service::ResultLifetimes {
+                embeddings: std::time::Duration::ZERO,
+                generations: std::time::Duration::ZERO,
+            },
         };
         let supervisor = Supervisor::new(runners).expect("supervisor");
         let service = Arc::new(Service::new(options, supervisor));
