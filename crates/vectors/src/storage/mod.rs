@@ -16,6 +16,7 @@ pub mod container;
 pub mod disk;
 pub mod log;
 pub mod manifest;
+pub mod snapshot;
 
 pub use bytes::Bytes;
 pub use container::{Container, ContainerKind, ContainerWriter, SectionId};
