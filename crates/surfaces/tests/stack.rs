@@ -1,6 +1,7 @@
 //! The middleware stack and the route table, from outside: who gets in, and how every refusal looks.
 
 mod harness;
+mod mcp;
 
 use std::time::Duration;
 

@@ -110,6 +110,10 @@ pub const METRICS: &[Metric] = &[
         "From a request's head to the last byte of its answer. Labels: surface, route.",
         DURATION,
     ),
+    counter(
+        "fornax_mcp_calls_total",
+        "Calls of tools over MCP. Labels: tool, outcome (ok or the kind of error).",
+    ),
     // use cases
     counter(
         "fornax_requests_total",

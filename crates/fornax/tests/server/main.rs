@@ -3,6 +3,7 @@
 mod commands;
 mod harness;
 mod life;
+mod mcp;
 mod pulls;
 mod signals;
 mod tls;

@@ -13,7 +13,7 @@ use super::resources;
 use crate::state::App;
 
 /// How often the store is looked at while somebody waits; a change is told this much later at most.
-pub const INTERVAL: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Digest of every model, by the address of its resource.
 type Seen = BTreeMap<String, String>;
@@ -73,10 +73,13 @@ impl Watch {
         }
     }
 
-    /// Waits for the next change. A store that cannot be read right now has not changed.
-    pub async fn next(&mut self) -> Change {
+    /// Waits for the next change; `None` when the server finishes. A store that cannot be read right now has not changed.
+    pub async fn next(&mut self) -> Option<Change> {
         loop {
             tokio::time::sleep(INTERVAL).await;
+            if self.app.service.is_draining() {
+                return None;
+            }
             let Ok(now) = self.looks.look(&self.app, &self.identity).await else {
                 continue;
             };
@@ -86,7 +89,7 @@ impl Watch {
             };
             self.known = Some(now);
             if change != Change::default() {
-                return change;
+                return Some(change);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Between the protocol and the service: requests, answers, and errors.
 
+use http::{HeaderMap, HeaderValue};
 use rmcp::model::{
     CallToolResult, ContentBlock, ErrorCode, ErrorData, Extensions, Implementation, JsonObject,
-    MetaObject, ProtocolVersion,
+    MetaObject, ProtocolVersion, RequestMetaObject,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, model::ServerConfig};
@@ -56,6 +57,18 @@ pub fn caller_of(extensions: &Extensions) -> Result<(App, Identity), ErrorData> 
         Some((app, identity))
     });
     found.ok_or_else(|| ErrorData::internal_error("the request came without an identity", None))
+}
+
+/// The W3C trace context that a message carries in its `_meta`, as headers would.
+pub fn trace_headers(meta: &RequestMetaObject) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for name in ["traceparent", "tracestate"] {
+        let value = meta.get(name).and_then(Value::as_str);
+        if let Some(value) = value.and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    headers
 }
 
 /// What the server says of itself.

@@ -33,6 +33,7 @@ type Handler = Box<dyn Fn(Call, Value) -> Outcome + Send + Sync>;
 
 /// One tool.
 pub struct Tool {
+    name: &'static str,
     /// Name, texts, schemas and hints as they go over the wire.
     pub definition: Definition,
     /// What a key must be allowed to do to see and call it.
@@ -77,6 +78,7 @@ impl Tool {
             .with_raw_output_schema(schema_of::<Answer>())
             .with_annotations(annotations);
         Tool {
+            name: facts.name,
             definition,
             action: facts.action,
             long: facts.long,
@@ -93,8 +95,8 @@ impl Tool {
     }
 
     /// Its name.
-    pub fn name(&self) -> &str {
-        &self.definition.name
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Begins a call. Dropping the outcome cancels it.

@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams,
-    CompleteResult, CustomRequest, CustomResult, DetailedTask, DiscoverResult, ErrorCode,
-    ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, JsonObject,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    LoggingLevel, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
-    ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig,
-    SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, TASKS_EXTENSION_ID,
-    Tool as Definition, UnsubscribeRequestParams, UpdateTaskParams,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
+    CompleteRequestParams, CompleteResult, CustomRequest, CustomResult, DetailedTask,
+    DiscoverResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams,
+    GetTaskResult, JsonObject, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, LoggingLevel, PaginatedRequestParams, ProtocolVersion,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities,
+    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    TASKS_EXTENSION_ID, Tool as Definition, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -37,6 +37,7 @@ use super::subscriptions::Watched;
 use super::tasks::{PATIENCE, Running, Tasks};
 use super::{completions, prompts, resources, subscriptions, tools};
 use crate::options::SurfaceOptions;
+use crate::state::App;
 
 /// How long a client may believe a list that only a new version of this server changes, in milliseconds.
 const FIXED_TTL_MS: u64 = 3_600_000;
@@ -136,26 +137,41 @@ fn cancelled() -> ErrorData {
     ErrorData::internal_error("the request was cancelled", None)
 }
 
-/// `outcome` as the protocol's result; a panic in a tool ends that call only. It is computed within the span of its
-/// request, which `rmcp` does not know.
-fn guarded(outcome: Outcome, span: Span) -> Running {
-    let guarded = async move {
-        let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
-        convert::tool_result(outcome.unwrap_or_else(|_panic| {
-            let text = "an internal error occurred; please report it with the request id";
-            Err(Error::new(ErrorKind::Internal, text))
-        }))
+/// `outcome` as the protocol's result; a panic in a tool ends that call only.
+async fn guarded(name: &'static str, outcome: Outcome) -> CallToolResult {
+    let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
+    let outcome = outcome.unwrap_or_else(|_panic| {
+        let text = "an internal error occurred; please report it with the request id";
+        Err(Error::new(ErrorKind::Internal, text))
+    });
+    let label = match &outcome {
+        Ok(_) => "ok",
+        Err(error) => error.kind.name(),
     };
-    Box::pin(guarded.instrument(span))
+    metrics::counter!("fornax_mcp_calls_total", "tool" => name, "outcome" => label).increment(1);
+    convert::tool_result(outcome)
 }
 
-fn span_of(context: &RequestContext<RoleServer>) -> Span {
-    context
-        .extensions
-        .get::<http::request::Parts>()
+/// The span of one call of a tool, within its request's: `rmcp` answers in tasks of its own, which know no span. A caller
+/// that sends its trace in the message rather than in headers has the call in that trace.
+fn span_of(name: &str, app: &App, context: &RequestContext<RoleServer>) -> Span {
+    let parts = context.extensions.get::<http::request::Parts>();
+    let request = parts
         .and_then(|parts| parts.extensions.get::<Span>())
         .cloned()
-        .unwrap_or_else(Span::none)
+        .unwrap_or_else(Span::none);
+    let span = tracing::info_span!(
+        parent: &request,
+        "execute_tool",
+        otel.name = format_args!("execute_tool {name}"),
+        gen_ai.operation.name = "execute_tool",
+        gen_ai.tool.name = name,
+    );
+    let sent = convert::trace_headers(&context.meta);
+    if let Some(trace) = app.options.trace.as_ref().filter(|_| !sent.is_empty()) {
+        trace.adopt(&span, &sent);
+    }
+    span
 }
 
 impl ServerHandler for Handler {
@@ -227,13 +243,14 @@ impl ServerHandler for Handler {
         app.service
             .authorize(Some(&identity), tool.action)
             .map_err(convert::protocol_error)?;
+        let span = span_of(tool.name(), &app, &context);
         let call = Call {
             app,
             identity,
             reporter: reporter.clone(),
         };
         let outcome = tool.call(call, request.arguments.unwrap_or_default());
-        let running = guarded(outcome, span_of(&context));
+        let running: Running = Box::pin(guarded(tool.name(), outcome).instrument(span));
         let knows_tasks = context
             .client_capabilities()
             .is_some_and(|capabilities| capabilities.supports_tasks());

@@ -95,6 +95,11 @@ async fn without_body(app: &App, identity: &Identity, request: Request) -> Respo
     if let Err(error) = check_session(app, identity, request.headers()) {
         return failure(error);
     }
+    if request.method() == Method::HEAD {
+        // A stream that nobody would read must not take the place of one that somebody does.
+        let text = "this path has nothing to look at; it streams to GET and takes messages by POST";
+        return failure(Error::new(ErrorKind::InvalidRequest, text));
+    }
     let (parts, _) = request.into_parts();
     let ended = (parts.method == Method::DELETE)
         .then(|| session(&parts.headers).map(str::to_owned))

@@ -22,7 +22,11 @@ pub async fn serve(
     loop {
         let told = tokio::select! {
             () = subscription.cancelled() => return,
-            change = models.next() => tell(subscription, &change).await,
+            change = models.next() => match change {
+                Some(change) => tell(subscription, &change).await,
+                // Ends with a result, so that the client knows that it was not cut off.
+                None => return,
+            },
             changed = next_fixture(&mut fixtures) => tell_lists(subscription, changed).await,
         };
         if told.is_none() {
@@ -112,7 +116,9 @@ impl Watched {
     /// Tells `peer` until its session ends.
     pub async fn tell(self, peer: Peer<RoleServer>, mut models: Watch) {
         while !peer.is_transport_closed() {
-            let change = models.next().await;
+            let Some(change) = models.next().await else {
+                return;
+            };
             let mut sent = true;
             if change.list {
                 sent = peer.notify_resource_list_changed().await.is_ok();

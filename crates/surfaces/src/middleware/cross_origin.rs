@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use crate::state::App;
 
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
-const HEADERS_DEFAULT: &str =
-    "authorization, content-type, x-api-key, api-key, x-request-id, traceparent";
-const EXPOSED: &str = "x-request-id, retry-after, retry-after-ms, x-should-retry, traceparent";
+const HEADERS_DEFAULT: &str = "authorization, content-type, x-api-key, api-key, x-request-id, traceparent, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id";
+const EXPOSED: &str =
+    "x-request-id, retry-after, retry-after-ms, x-should-retry, traceparent, mcp-session-id";
 
 /// Answers preflights of allowed origins and marks the answers that they may read.
 pub async fn cross_origin(State(app): State<App>, request: Request, next: Next) -> Response {

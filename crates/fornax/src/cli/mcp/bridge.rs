@@ -24,6 +24,8 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(2);
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// JSON-RPC's "internal error": the server could not be asked.
 const NOT_ANSWERED: i64 = -32603;
+/// JSON-RPC's "invalid request": the line was JSON, but no message.
+const NOT_A_MESSAGE: i64 = -32600;
 
 /// What the older revisions agree on once.
 #[derive(Clone)]
@@ -123,7 +125,16 @@ impl Bridge {
                 self.say(&json!({"jsonrpc": "2.0", "id": id, "error": error}))
                     .await;
             }
-            None => error_line(&format!("error: {text}")),
+            None if ["method", "result", "error"]
+                .iter()
+                .any(|field| message.get(field).is_some()) =>
+            {
+                error_line(&format!("error: {text}"));
+            }
+            None => {
+                let error = json!({"code": NOT_A_MESSAGE, "message": text});
+                self.say(&json!({"jsonrpc": "2.0", "error": error})).await;
+            }
         }
     }
 

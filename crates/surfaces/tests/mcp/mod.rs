@@ -1,8 +1,6 @@
 //! `/mcp` over the real router: both eras, keys and scopes, sessions, and what is no message at all.
 
-mod harness;
-
-use harness::{Harness, Reply};
+use crate::harness::{Harness, Reply};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use service::Scope;
