@@ -8,8 +8,12 @@
 //! 2. Every count that a caller can choose has a named bound, checked before memory is asked for.
 //! 3. Outside input never panics: a wrong shape, name or value is a [`PhysicsError`] that names the field.
 
+#[cfg(feature = "accelerator")]
+pub mod accelerator;
+pub mod device;
 pub mod error;
 pub mod insight;
+pub mod model;
 pub mod network;
 pub mod processor;
 pub mod random;
@@ -18,4 +22,5 @@ pub mod training;
 pub mod waves;
 
 pub use error::PhysicsError;
+pub use model::{ModelConfig, ScienceModel};
 pub use processor::Processor;

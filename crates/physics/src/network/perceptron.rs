@@ -51,7 +51,11 @@ pub(super) struct Layer {
 }
 
 impl Shape {
-    fn check(&self) -> Result<(), PhysicsError> {
+    /// Checks every size.
+    ///
+    /// # Errors
+    /// A size or the sines' factor out of bounds.
+    pub fn check(&self) -> Result<(), PhysicsError> {
         check_count("inputs", self.inputs, 1, INPUTS_MAX)?;
         check_count("hidden_size", self.hidden, 1, HIDDEN_MAX)?;
         check_count("num_layers", self.layers, 0, LAYERS_MAX)?;
