@@ -9,6 +9,7 @@ pub mod error;
 pub mod filter;
 pub mod index;
 pub mod memory;
+pub mod payload;
 pub mod point;
 mod postings;
 pub mod quantize;

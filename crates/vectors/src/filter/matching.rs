@@ -119,7 +119,7 @@ impl<'f> Check<'f> {
                 Check::Words {
                     key,
                     kind,
-                    wanted: words::words_of(&*words, text),
+                    wanted: words::query_words_of(&*words, text),
                     words,
                 }
             }

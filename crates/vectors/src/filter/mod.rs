@@ -14,6 +14,7 @@ pub mod words;
 
 pub use language::{Condition, FieldTest, Filter, MinShould, Number, Range, Scalar, ScalarSet};
 pub use matching::{Candidate, Matcher, WordsOfField, matches};
+pub(crate) use matching::{counts, is_empty, is_null};
 pub use path::{FieldPath, PATH_BYTES_MAX, PATH_STEPS_MAX, PathStep};
 pub use validate::{
     FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, FILTER_TEXT_BYTES_MAX, FILTER_VALUES_MAX,

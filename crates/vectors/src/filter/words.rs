@@ -1,9 +1,26 @@
 //! Words of a text as the conditions text, any word and phrase see them.
 
+use crate::text::{Analyzer, Purpose};
+
 /// How a field's text is cut into words. A text index brings its own; other fields use [`PlainWords`].
-pub trait Words: Sync {
+pub trait Words: Send + Sync {
     /// Calls `each` for every word of the text in order, in the form in which words are compared.
     fn words(&self, text: &str, each: &mut dyn FnMut(&str));
+
+    /// The same for a text to be searched for; differs where documents yield more forms than queries.
+    fn query_words(&self, text: &str, each: &mut dyn FnMut(&str)) {
+        self.words(text, each);
+    }
+}
+
+impl Words for Analyzer {
+    fn words(&self, text: &str, each: &mut dyn FnMut(&str)) {
+        self.analyze(text, Purpose::Document, 0, &mut |word, _| each(word));
+    }
+
+    fn query_words(&self, text: &str, each: &mut dyn FnMut(&str)) {
+        self.analyze(text, Purpose::Query, 0, &mut |word, _| each(word));
+    }
 }
 
 /// Runs of letters and digits in lower case.
@@ -35,6 +52,13 @@ impl Words for PlainWords {
 pub fn words_of(words: &dyn Words, text: &str) -> Vec<String> {
     let mut list = Vec::new();
     words.words(text, &mut |word| list.push(word.to_owned()));
+    list
+}
+
+/// The words of a text to be searched for, in order.
+pub fn query_words_of(words: &dyn Words, text: &str) -> Vec<String> {
+    let mut list = Vec::new();
+    words.query_words(text, &mut |word| list.push(word.to_owned()));
     list
 }
 
