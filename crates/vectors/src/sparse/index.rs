@@ -11,7 +11,7 @@ use crate::postings::{
     top_rows, u32_at,
 };
 use crate::rows::{Allowed, AtomicRowSet, Scored};
-use crate::storage::{Bytes, SectionId};
+use crate::storage::{Bytes, SectionId, Sections};
 
 const SECTION_META: SectionId = SectionId::new(b"SPMT", 0);
 const SECTION_DIMENSIONS: SectionId = SectionId::new(b"SPDM", 0);
@@ -238,7 +238,7 @@ impl SparseIndex {
     ///
     /// # Errors
     /// [`VectorsError::Limit`] when there are more lists or blocks than 2^32.
-    pub fn sections(&self) -> Result<Vec<(SectionId, Cow<'_, [u8]>)>, VectorsError> {
+    pub fn sections(&self) -> Result<Sections<'_>, VectorsError> {
         let (dimensions, present, lists): (_, _, [Cow<'_, [u8]>; 3]) = match &self.lists {
             Lists::Sealed {
                 dimensions,

@@ -29,5 +29,8 @@ const _: () = assert!(
     "files are read in place and hold little-endian numbers"
 );
 
+/// Sections of an index, ready to be written to a container.
+pub type Sections<'a> = Vec<(SectionId, std::borrow::Cow<'a, [u8]>)>;
+
 /// Alignment of sections in files and of buffers in memory: a cache line, and the widest vector register.
 pub const ALIGNMENT: usize = 64;

@@ -30,7 +30,6 @@ mod sealed;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use self::memory::MemoryText;
@@ -41,7 +40,7 @@ use super::query::TextQuery;
 use crate::error::VectorsError;
 use crate::postings::{BLOCK_ROWS, MemoryList, PostingBlocks, SealedList, Search, top_rows};
 use crate::rows::{Allowed, AtomicRowSet, RowSet, Scored};
-use crate::storage::{Bytes, SectionId};
+use crate::storage::{Bytes, SectionId, Sections};
 
 /// The words of one field of one segment.
 #[derive(Debug)]
@@ -55,7 +54,7 @@ pub struct TextIndex {
 #[derive(Debug)]
 enum Words {
     Memory(MemoryText),
-    Sealed(SealedText),
+    Sealed(Box<SealedText>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -266,7 +265,7 @@ impl TextIndex {
     ///
     /// # Errors
     /// [`VectorsError::Limit`] when there are more lists or blocks, or bytes of terms, than 2^32.
-    pub fn sections(&self) -> Result<Vec<(SectionId, Cow<'_, [u8]>)>, VectorsError> {
+    pub fn sections(&self) -> Result<Sections<'_>, VectorsError> {
         match &self.words {
             Words::Memory(words) => sealed::write(words, self.analyzer.options()),
             Words::Sealed(words) => words.sections(),
@@ -281,7 +280,7 @@ impl TextIndex {
         let (words, options) = SealedText::open(sections)?;
         Ok(TextIndex {
             analyzer: Analyzer::new(&options)?,
-            words: Words::Sealed(words),
+            words: Words::Sealed(Box::new(words)),
             counted: Mutex::new(None),
         })
     }

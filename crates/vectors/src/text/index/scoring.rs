@@ -81,13 +81,11 @@ impl PostingBlocks for TermScores<'_> {
     fn read(&self, block: usize, buffer: &mut BlockBuffer) -> Result<(), VectorsError> {
         let mut frequencies = [0; BLOCK_ROWS];
         buffer.count = self.list.read(block, &mut buffer.rows, &mut frequencies)?;
-        for index in 0..buffer.count {
-            let row = buffer.rows[index] as usize;
-            let length = self.lengths.get(row).copied().unwrap_or(0);
-            let saturation = self
-                .scoring
-                .saturation(frequencies[index] as f32, length as f32);
-            buffer.scores[index] = self.weight * saturation;
+        let rows = &buffer.rows[..buffer.count];
+        let known = rows.iter().zip(&frequencies);
+        for (score, (&row, &frequency)) in buffer.scores.iter_mut().zip(known) {
+            let length = self.lengths.get(row as usize).copied().unwrap_or(0);
+            *score = self.weight * self.scoring.saturation(frequency as f32, length as f32);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::memory::{MemoryText, read_positions};
 use super::{AnalyzerOptions, Place, Totals};
 use crate::error::VectorsError;
 use crate::postings::{SealedList, SealedLists, SealedListsWriter, u32_at};
-use crate::storage::{Bytes, SectionId};
+use crate::storage::{Bytes, SectionId, Sections};
 
 const SECTION_META: SectionId = SectionId::new(b"TXMT", 0);
 const SECTION_TERM_OFFSETS: SectionId = SectionId::new(b"TXTO", 0);
@@ -40,7 +40,7 @@ pub(super) struct SealedText {
 pub(super) fn write<'a>(
     words: &MemoryText,
     options: &AnalyzerOptions,
-) -> Result<Vec<(SectionId, Cow<'a, [u8]>)>, VectorsError> {
+) -> Result<Sections<'a>, VectorsError> {
     let mut writer = SealedListsWriter::default();
     let (mut terms, mut term_offsets, mut positions) = (Vec::new(), Vec::new(), Vec::new());
     let sorted = words.sorted();
@@ -209,7 +209,7 @@ impl SealedText {
             .sum()
     }
 
-    pub(super) fn sections(&self) -> Result<Vec<(SectionId, Cow<'_, [u8]>)>, VectorsError> {
+    pub(super) fn sections(&self) -> Result<Sections<'_>, VectorsError> {
         self.named()
             .into_iter()
             .map(|(id, bytes)| Ok((id, Cow::Borrowed(bytes.verify()?))))
