@@ -121,7 +121,7 @@ impl Execution<'_> {
     fn leaf(&self, leaf: &Leaf<'_>) -> Result<HitList, VectorsError> {
         let Some(query) = &leaf.stage.query else {
             let ids = self.searcher.by_id(&leaf.filter, leaf.limit)?;
-            return Ok(unscored(ids, 0.0));
+            return Ok(unscored(ids));
         };
         match query {
             Query::Nearest { target, mmr } => self.nearest(leaf, target, mmr.as_ref()),
@@ -149,7 +149,7 @@ impl Execution<'_> {
             }
             Query::OrderBy(order) => {
                 let ids = self.searcher.ordered(order, &leaf.filter, leaf.limit)?;
-                Ok(unscored(ids, 0.0))
+                Ok(unscored(ids))
             }
             Query::Sample { seed } => self.sample(leaf, *seed),
             // Both are dealt with where the prefetches are; validation lets neither stand without them.
@@ -296,7 +296,7 @@ impl Execution<'_> {
             }
         })?;
         let ids = smallest.into_sorted_vec();
-        Ok(unscored(ids.into_iter().map(|(_, id)| id), 1.0))
+        Ok(unscored(ids.into_iter().map(|(_, id)| id)))
     }
 
     fn formula(
@@ -528,8 +528,9 @@ fn similarities(hits: Vec<Hit>) -> HitList {
     }
 }
 
-fn unscored(ids: impl IntoIterator<Item = PointId>, score: f32) -> HitList {
-    similarities(ids.into_iter().map(|id| Hit { id, score }).collect())
+/// Hits that nothing scores.
+fn unscored(ids: impl IntoIterator<Item = PointId>) -> HitList {
+    similarities(ids.into_iter().map(|id| Hit { id, score: 1.0 }).collect())
 }
 
 fn only(condition: Condition) -> Filter {

@@ -13,7 +13,7 @@ pub struct Hit {
     /// Which point.
     pub id: PointId,
     /// Its score as callers see it: a similarity, a distance for Euclid and Manhattan, the result of a fusion or formula;
-    /// 0 where nothing scores (scroll, order), 1 for a sample.
+    /// 1 where nothing scores (a list by id, an order, a sample).
     pub score: f32,
 }
 
