@@ -10,6 +10,7 @@
 
 pub mod dense;
 pub mod dispatch;
+pub mod graph;
 pub mod rabitq;
 pub mod waves;
 

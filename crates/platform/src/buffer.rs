@@ -3,8 +3,14 @@
 //! A table of 80 MB has 20,000 ordinary pages, more than a processor keeps translations of; each random read then walks the
 //! page table first. With pages of 2 MiB it has 40.
 
+#![expect(
+    unsafe_code,
+    reason = "a view of plain memory as atomics has no safe form yet"
+)]
+
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::AtomicU32;
 
 use memmap2::MmapMut;
 
@@ -67,6 +73,17 @@ impl AlignedBuffer {
             Memory::Mapped { map, offset }
         };
         Ok(AlignedBuffer { memory, length })
+    }
+
+    /// The bytes as native-endian numbers that several threads read and write. The length must be a multiple of 4.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn as_atomics(&mut self) -> &[AtomicU32] {
+        let words: &mut [u32] = bytemuck::cast_slice_mut(&mut self[..]);
+        // SAFETY: `AtomicU32` has the size and bit validity of `u32` and, on every target with 4-byte alignment of `u32`, its
+        // alignment; the exclusive borrow ends all other access for as long as the atomics live.
+        unsafe { std::slice::from_raw_parts(words.as_mut_ptr().cast::<AtomicU32>(), words.len()) }
     }
 
     /// A copy of `bytes`.

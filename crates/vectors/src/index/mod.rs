@@ -6,18 +6,19 @@
 //!  2. Bytes that were damaged after their checks make results worse or fail with an error; they never panic.
 
 pub mod flat;
+mod hnsw;
 pub mod parameters;
 pub mod select;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 pub use parameters::{BuildControl, IndexParameters, SearchParameters};
 
 use crate::error::VectorsError;
-use crate::quantize::Originals;
+use crate::quantize::{Originals, SectionBytes};
 use crate::rows::{Allowed, Scored};
 use crate::schema::{IndexKind, Metric};
+use hnsw::{HnswIndex, HnswScratch};
 
 /// Names a run of bytes of an index inside its container. Stable: written to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,8 +27,8 @@ pub struct SectionId(pub u16);
 /// What is where; the first section of every index.
 pub const SECTION_HEADER: SectionId = SectionId(0);
 
-/// Bytes of a section, in memory or mapped. They must start on a multiple of 64 bytes.
-pub type SectionBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+/// The header of a flat index: this and a version, 1. There is nothing else to store.
+const FLAT_MAGIC: u32 = u32::from_le_bytes(*b"FXFL");
 
 /// A graph to start from: the largest one among the segments being merged.
 #[derive(Clone, Copy)]
@@ -44,13 +45,23 @@ pub struct VectorIndex {
     metric: Metric,
     rows: u32,
     dimensions: usize,
-    kind: IndexKind,
+    body: Body,
 }
+
+#[derive(Debug)]
+enum Body {
+    Flat,
+    Hnsw(Box<HnswIndex>),
+}
+
+/// Rows from which [`IndexKind::Auto`] builds a graph: a scan of fewer is as fast.
+pub const GRAPH_FROM_ROWS: u32 = 2000;
 
 /// Buffers of searches, one per thread. Nothing is allocated per query once they have grown.
 #[derive(Debug, Default)]
 pub struct Scratch {
     flat: flat::FlatScratch,
+    hnsw: HnswScratch,
 }
 
 impl VectorIndex {
@@ -65,19 +76,36 @@ impl VectorIndex {
         previous: Option<Previous<'_>>,
         control: &BuildControl,
     ) -> Result<VectorIndex, VectorsError> {
-        let _ = previous;
-        control.advance(originals.rows())?;
+        let graph = match parameters.kind {
+            IndexKind::Auto => originals.rows() >= GRAPH_FROM_ROWS,
+            IndexKind::Flat => false,
+            IndexKind::Hnsw | IndexKind::Ivf => true,
+        };
+        let body = if graph {
+            Body::Hnsw(Box::new(HnswIndex::build(
+                originals, parameters, previous, control,
+            )?))
+        } else {
+            control.advance(originals.rows())?;
+            Body::Flat
+        };
         Ok(VectorIndex {
             metric: parameters.metric,
             rows: originals.rows(),
             dimensions: originals.dimensions(),
-            kind: IndexKind::Flat,
+            body,
         })
     }
 
     /// The index as bytes, to be written to a container and given back to [`VectorIndex::open`].
     pub fn sections(&self) -> Vec<(SectionId, Cow<'_, [u8]>)> {
-        Vec::new()
+        match &self.body {
+            Body::Flat => {
+                let header = [FLAT_MAGIC.to_le_bytes(), 1u32.to_le_bytes()].concat();
+                vec![(SECTION_HEADER, Cow::Owned(header))]
+            }
+            Body::Hnsw(index) => index.sections(),
+        }
     }
 
     /// Opens an index from the sections it was written as.
@@ -90,12 +118,27 @@ impl VectorIndex {
         rows: u32,
         sections: &dyn Fn(SectionId) -> Option<SectionBytes>,
     ) -> Result<VectorIndex, VectorsError> {
-        let _ = sections;
+        let header = sections(SECTION_HEADER)
+            .ok_or_else(|| VectorsError::invalid("index", "the header is missing"))?;
+        let header = (*header).as_ref();
+        let magic = header.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+        let body = match magic {
+            Some(FLAT_MAGIC) => Body::Flat,
+            Some(hnsw::sections::MAGIC) => Body::Hnsw(Box::new(HnswIndex::open(
+                metric, dimensions, rows, header, sections,
+            )?)),
+            _ => {
+                return Err(VectorsError::invalid(
+                    "index",
+                    "the header is of no known kind",
+                ));
+            }
+        };
         Ok(VectorIndex {
             metric,
             rows,
             dimensions,
-            kind: IndexKind::Flat,
+            body,
         })
     }
 
@@ -123,14 +166,19 @@ impl VectorIndex {
                 ),
             ));
         }
-        flat::search(
-            originals,
-            self.metric,
-            query,
-            parameters.k,
-            allowed,
-            &mut scratch.flat,
-        )
+        match &self.body {
+            Body::Hnsw(index) if !parameters.exact => {
+                index.search(query, parameters, allowed, originals, &mut scratch.hnsw)
+            }
+            _ => flat::search(
+                originals,
+                self.metric,
+                query,
+                parameters.k,
+                allowed,
+                &mut scratch.flat,
+            ),
+        }
     }
 
     /// Rows the index covers.
@@ -140,11 +188,20 @@ impl VectorIndex {
 
     /// Which kind it is; never [`IndexKind::Auto`].
     pub fn kind(&self) -> IndexKind {
-        self.kind
+        match &self.body {
+            Body::Flat => IndexKind::Flat,
+            Body::Hnsw(_) => IndexKind::Hnsw,
+        }
     }
 
     /// What the index holds in memory, in bytes; mapped sections not included.
     pub fn bytes_in_memory(&self) -> u64 {
-        0
+        match &self.body {
+            Body::Flat => 0,
+            Body::Hnsw(index) => index.bytes_in_memory(),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

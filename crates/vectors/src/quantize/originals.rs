@@ -1,6 +1,7 @@
 //! Vectors as they were given, in the type they are stored in: the truth that codes approximate.
 
 use half::f16;
+use kernels::Kernels;
 
 use crate::error::VectorsError;
 use crate::schema::Metric;
@@ -90,33 +91,42 @@ impl Originals for SliceOriginals<'_> {
         out: &mut [f32],
     ) -> Result<(), VectorsError> {
         assert_eq!(query.len(), self.dimensions);
-        match self.values {
-            Values::Float32(values) => rank_values(metric, query, values, rows, out, |v| v),
-            Values::Float16(values) => {
-                rank_values(metric, query, values, rows, out, f16::to_f32);
+        let stride = self.dimensions;
+        let kernels = Kernels::best();
+        match (self.values, metric) {
+            (Values::Float32(values), Metric::Cosine | Metric::Dot) => {
+                kernels.dot_many_f32(query, values, stride, rows, out);
             }
-            Values::Uint8(values) => rank_values(metric, query, values, rows, out, f32::from),
+            (Values::Float32(values), Metric::Euclid) => {
+                kernels.l2_many_f32(query, values, stride, rows, out);
+            }
+            (Values::Float32(values), Metric::Manhattan) => {
+                kernels.l1_many_f32(query, values, stride, rows, out);
+            }
+            (Values::Float16(values), Metric::Cosine | Metric::Dot) => {
+                kernels.dot_many_f16(query, values, stride, rows, out);
+            }
+            (Values::Float16(values), Metric::Euclid) => {
+                kernels.l2_many_f16(query, values, stride, rows, out);
+            }
+            (Values::Float16(values), Metric::Manhattan) => {
+                kernels.l1_many_f16(query, values, stride, rows, out);
+            }
+            (Values::Uint8(values), Metric::Cosine | Metric::Dot) => {
+                kernels.dot_many_u8(query, values, stride, rows, out);
+            }
+            (Values::Uint8(values), Metric::Euclid) => {
+                kernels.l2_many_u8(query, values, stride, rows, out);
+            }
+            (Values::Uint8(values), Metric::Manhattan) => {
+                kernels.l1_many_u8(query, values, stride, rows, out);
+            }
+        }
+        if matches!(metric, Metric::Euclid | Metric::Manhattan) {
+            for rank in out {
+                *rank = -*rank;
+            }
         }
         Ok(())
-    }
-}
-
-/// Ranks rows of `values` on their own type.
-fn rank_values<T: Copy>(
-    metric: Metric,
-    query: &[f32],
-    values: &[T],
-    rows: &[u32],
-    out: &mut [f32],
-    float: impl Fn(T) -> f32 + Copy,
-) {
-    for (&row, out) in rows.iter().zip(out) {
-        let row = &values[row as usize * query.len()..][..query.len()];
-        let pairs = query.iter().zip(row).map(|(&q, &v)| (q, float(v)));
-        *out = match metric {
-            Metric::Cosine | Metric::Dot => pairs.map(|(q, v)| q * v).sum(),
-            Metric::Euclid => -pairs.map(|(q, v)| (q - v) * (q - v)).sum::<f32>(),
-            Metric::Manhattan => -pairs.map(|(q, v)| (q - v).abs()).sum::<f32>(),
-        };
     }
 }

@@ -1,0 +1,195 @@
+//! Prints recall and queries per CPU-second of the index over a sweep of `ef`, for vectors in `.npy` files.
+//!
+//! ```text
+//! curve BASE.npy QUERIES.npy TRUTH.npy METRIC QUANTIZATION EFS [m=16] [efc=200] [threads=1] [passes=4] [oversampling=x]
+//! ```
+//! Base and queries are `<f2`, `<f4` or `|u1` arrays of two dimensions, the truth `<i4`. `cosine` normalises both.
+#![expect(clippy::print_stdout, reason = "a measuring program prints its table")]
+
+use std::error::Error;
+use std::time::Instant;
+
+use half::f16;
+use vectors::index::{BuildControl, IndexParameters, Scratch, SearchParameters, VectorIndex};
+use vectors::quantize::{Originals, SliceOriginals, Values};
+use vectors::rows::Allowed;
+use vectors::schema::{HnswParameters, IndexKind, Metric, Quantization};
+
+struct Array {
+    shape: [usize; 2],
+    kind: String,
+    bytes: Vec<u8>,
+}
+
+fn read_npy(path: &str) -> Result<Array, Box<dyn Error>> {
+    let file = std::fs::read(path)?;
+    let length = usize::from(u16::from_le_bytes([file[8], file[9]]));
+    let header = std::str::from_utf8(&file[10..10 + length])?;
+    let field = |name: &str| -> Option<&str> { header.split(&format!("'{name}': ")).nth(1) };
+    let kind = field("descr")
+        .and_then(|rest| rest.split('\'').nth(1))
+        .ok_or("descr")?;
+    let shape = field("shape")
+        .and_then(|rest| rest.split(['(', ')']).nth(1))
+        .ok_or("shape")?;
+    let mut sizes = shape.split(',').filter_map(|size| size.trim().parse().ok());
+    Ok(Array {
+        shape: [sizes.next().ok_or("rows")?, sizes.next().ok_or("columns")?],
+        kind: kind.to_owned(),
+        bytes: file[10 + length..].to_vec(),
+    })
+}
+
+impl Array {
+    fn floats(&self) -> Vec<f32> {
+        match self.kind.as_str() {
+            "<f2" => self
+                .bytes
+                .chunks_exact(2)
+                .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())
+                .collect(),
+            "<f4" => self
+                .bytes
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
+            _ => self.bytes.iter().map(|&b| f32::from(b)).collect(),
+        }
+    }
+}
+
+fn normalise(values: &mut [f32], dimensions: usize) {
+    for row in values.chunks_exact_mut(dimensions) {
+        let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+        row.iter_mut().for_each(|v| *v /= norm);
+    }
+}
+
+/// CPU time of this process in seconds.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after = text.rsplit(')').next().unwrap_or_default();
+    let ticks: f64 = after
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok())
+        .sum();
+    ticks / 100.0
+}
+
+/// CPU time of this thread in seconds.
+fn thread_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = text
+        .split_whitespace()
+        .next()
+        .and_then(|field| field.parse::<f64>().ok());
+    nanoseconds.unwrap_or(0.0) / 1e9
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [
+        base,
+        queries,
+        truth,
+        metric,
+        quantization,
+        efs,
+        options @ ..,
+    ] = &arguments[..]
+    else {
+        return Err("see the head of the source for the arguments".into());
+    };
+    let option = |name: &str, default: f64| -> f64 {
+        let found = options
+            .iter()
+            .find_map(|one| one.strip_prefix(&format!("{name}=")));
+        found
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(default)
+    };
+    let (base, queries, truth) = (read_npy(base)?, read_npy(queries)?, read_npy(truth)?);
+    let dimensions = base.shape[1];
+    let (mut base_values, mut query_values) = (base.floats(), queries.floats());
+    let metric = match metric.as_str() {
+        "cosine" => Metric::Cosine,
+        "dot" => Metric::Dot,
+        "l1" => Metric::Manhattan,
+        _ => Metric::Euclid,
+    };
+    if metric == Metric::Cosine {
+        normalise(&mut base_values, dimensions);
+        normalise(&mut query_values, dimensions);
+    }
+    let quantization = match quantization.as_str() {
+        "none" => Quantization::None,
+        "int8" => Quantization::Int8,
+        "int4" => Quantization::Int4,
+        _ => Quantization::Auto,
+    };
+    let originals = if base.kind == "|u1" {
+        SliceOriginals::new(dimensions, Values::Uint8(&base.bytes))
+    } else {
+        SliceOriginals::new(dimensions, Values::Float32(&base_values))
+    };
+    let parameters = IndexParameters {
+        metric,
+        kind: IndexKind::Hnsw,
+        hnsw: HnswParameters {
+            m: option("m", 16.0) as u16,
+            ef_construct: option("efc", 200.0) as u32,
+        },
+        quantization,
+        threads: option("threads", 1.0) as usize,
+        seed: option("seed", 1.0) as u64,
+    };
+    let (cpu, wall) = (cpu_seconds(), Instant::now());
+    let index = VectorIndex::build(&originals, &parameters, None, &BuildControl::default())?;
+    println!(
+        "build {:.2} CPU-s, {:.2} s; {} rows, {:.1} MB in memory",
+        cpu_seconds() - cpu,
+        wall.elapsed().as_secs_f64(),
+        originals.rows(),
+        index.bytes_in_memory() as f64 / 1e6
+    );
+    let truth_rows: Vec<u32> = truth
+        .bytes
+        .chunks_exact(4)
+        .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
+    let mut scratch = Scratch::default();
+    for ef in efs.split(',') {
+        let search = SearchParameters {
+            ef: Some(ef.parse()?),
+            oversampling: Some(option("oversampling", 0.0) as f32).filter(|&x| x > 0.0),
+            ..SearchParameters::of(10)
+        };
+        let (mut best, mut hits) = (f64::INFINITY, 0);
+        for _ in 0..option("passes", 4.0) as usize {
+            hits = 0;
+            let start = thread_seconds();
+            for (query, truth) in query_values
+                .chunks_exact(dimensions)
+                .zip(truth_rows.chunks_exact(truth.shape[1]))
+            {
+                let found =
+                    index.search(query, &search, Allowed::default(), &originals, &mut scratch)?;
+                hits += found
+                    .iter()
+                    .filter(|one| truth[..10].contains(&one.row))
+                    .count();
+            }
+            best = best.min(thread_seconds() - start);
+        }
+        let count = queries.shape[0] as f64;
+        println!(
+            "ef {ef:>4}  recall {:.4}  {:>7.0} queries/CPU-s  {:.1} us",
+            hits as f64 / count / 10.0,
+            count / best,
+            best / count * 1e6
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! A navigable small-world graph over codes (Malkov & Yashunin 2016), traversed on codes and ranked again on originals.
+
+pub(crate) mod beam;
+pub(crate) mod build;
+pub(crate) mod filtered;
+pub(crate) mod graph;
+pub(crate) mod recall;
+pub(crate) mod sections;
+pub(crate) mod select;
+pub(crate) mod space;
+pub(crate) mod traverse;
+
+use crate::error::VectorsError;
+use crate::index::select::TopK;
+use crate::index::{BuildControl, IndexParameters, Previous, SearchParameters};
+use crate::quantize::store::Store;
+use crate::quantize::{Originals, PreparedQuery, ScalarCodes, Width};
+use crate::rows::{Allowed, RowSet, Scored};
+use crate::schema::{HnswParameters, Metric, Quantization};
+use beam::{Beam, ROWS_MAX};
+use build::Builder;
+use filtered::Plan;
+use graph::{Graph, Growing};
+use recall::{Curve, HELD_BACK, MEASURED_FROM_ROWS};
+use space::{OriginalSpace, Space};
+use traverse::{Start, Traversal};
+
+/// Dimensions from which 4 bits are the default: below, their error needs more candidates than the smaller codes save.
+const FOUR_BITS_FROM_DIMENSIONS: usize = 256;
+/// `ef` when nobody chose.
+const EF_DEFAULT: usize = 100;
+
+/// What traversal compares.
+#[derive(Debug)]
+pub(crate) enum Codes {
+    /// Originals themselves.
+    Originals,
+    /// 8 or 4 bits per dimension.
+    Scalar(ScalarCodes),
+}
+
+impl Codes {
+    fn train(
+        originals: &dyn Originals,
+        parameters: &IndexParameters,
+    ) -> Result<Self, VectorsError> {
+        let width = match parameters.quantization {
+            Quantization::None => return Ok(Codes::Originals),
+            Quantization::Int8 => Width::Eight,
+            Quantization::Int4 => Width::Four,
+            Quantization::Auto if originals.dimensions() < FOUR_BITS_FROM_DIMENSIONS => {
+                Width::Eight
+            }
+            Quantization::Auto => Width::Four,
+            Quantization::Binary | Quantization::Product { .. } => {
+                return Err(VectorsError::invalid(
+                    "quantization",
+                    "this quantization is not supported by the graph index; use int8 or int4",
+                ));
+            }
+        };
+        let codes = ScalarCodes::train_and_encode(
+            originals,
+            parameters.metric,
+            width,
+            parameters.threads,
+            parameters.seed,
+        )?;
+        Ok(Codes::Scalar(codes))
+    }
+
+    /// Candidates ranked again per result when nobody chose.
+    fn oversampling(&self) -> f32 {
+        match self {
+            Codes::Originals => 1.0,
+            Codes::Scalar(codes) => match codes.coding().width {
+                _ if codes.coding().lossless => 1.0,
+                Width::Eight => 2.0,
+                Width::Four => 4.0,
+            },
+        }
+    }
+
+    fn is_exact(&self) -> bool {
+        match self {
+            Codes::Originals => true,
+            Codes::Scalar(_) => false,
+        }
+    }
+}
+
+/// Buffers of a search.
+#[derive(Debug, Default)]
+pub(crate) struct HnswScratch {
+    pub(crate) traversal: Traversal,
+    pub(crate) query: PreparedQuery,
+    /// Allowed rows that a restricted search found.
+    pub(crate) found: Beam,
+    pub(crate) rows: Vec<u32>,
+    pub(crate) ranks: Vec<f32>,
+    pub(crate) top: TopK,
+}
+
+/// The graph with its codes.
+#[derive(Debug)]
+pub(crate) struct HnswIndex {
+    metric: Metric,
+    rows: u32,
+    dimensions: usize,
+    codes: Codes,
+    graph: Graph,
+    parameters: HnswParameters,
+    curve: Curve,
+}
+
+impl HnswIndex {
+    pub(crate) fn build(
+        originals: &dyn Originals,
+        parameters: &IndexParameters,
+        previous: Option<Previous<'_>>,
+        control: &BuildControl,
+    ) -> Result<Self, VectorsError> {
+        let _ = previous;
+        let rows = originals.rows();
+        if rows >= ROWS_MAX {
+            return Err(VectorsError::Limit {
+                what: "rows of a graph index",
+                limit: u64::from(ROWS_MAX),
+                actual: u64::from(rows),
+            });
+        }
+        let codes = Codes::train(originals, parameters)?;
+        let (graph, curve) = match &codes {
+            Codes::Originals => {
+                let space = OriginalSpace {
+                    originals,
+                    metric: parameters.metric,
+                };
+                build_graph(&space, rows, parameters, control)?
+            }
+            Codes::Scalar(codes) => build_graph(codes, rows, parameters, control)?,
+        };
+        Ok(HnswIndex {
+            metric: parameters.metric,
+            rows,
+            dimensions: originals.dimensions(),
+            codes,
+            graph,
+            parameters: parameters.hnsw,
+            curve,
+        })
+    }
+
+    pub(crate) fn bytes_in_memory(&self) -> u64 {
+        let codes = match &self.codes {
+            Codes::Originals => 0,
+            Codes::Scalar(codes) => codes.bytes_in_memory(),
+        };
+        codes + self.graph.links.bytes_in_memory() + self.graph.entries.len() as u64 * 4
+    }
+
+    pub(crate) fn search(
+        &self,
+        query: &[f32],
+        parameters: &SearchParameters,
+        allowed: Allowed<'_>,
+        originals: &dyn Originals,
+        scratch: &mut HnswScratch,
+    ) -> Result<Vec<Scored>, VectorsError> {
+        match &self.codes {
+            Codes::Originals => {
+                let space = OriginalSpace {
+                    originals,
+                    metric: self.metric,
+                };
+                self.search_in(&space, query, parameters, allowed, originals, scratch)
+            }
+            Codes::Scalar(codes) => {
+                self.search_in(codes, query, parameters, allowed, originals, scratch)
+            }
+        }
+    }
+
+    /// The size of the candidate list that the parameters ask for.
+    fn ef(&self, parameters: &SearchParameters) -> usize {
+        let by_recall = || self.curve.ef_for(parameters.target_recall?);
+        parameters.ef.or_else(by_recall).unwrap_or(EF_DEFAULT)
+    }
+
+    fn search_in<S: Space>(
+        &self,
+        space: &S,
+        query: &[f32],
+        parameters: &SearchParameters,
+        allowed: Allowed<'_>,
+        originals: &dyn Originals,
+        scratch: &mut HnswScratch,
+    ) -> Result<Vec<Scored>, VectorsError> {
+        let k = parameters.k.min(self.rows as usize);
+        let ef = self.ef(parameters).max(k).min(self.rows as usize);
+        space.prepare(query, &mut scratch.query);
+        let start = Start {
+            entries: &self.graph.entries,
+            rows: self.rows,
+            ef,
+        };
+        let links = self.graph.sealed();
+        let mut restricted =
+            allowed.filter.is_some() || allowed.live.is_some_and(|live| live.removed() > 0);
+        if restricted {
+            let allowed_rows = allowed_rows(allowed, self.rows);
+            let ways = filtered::Ways {
+                space,
+                links: &links,
+                start,
+                allowed,
+                allowed_rows,
+            };
+            match filtered::plan(allowed, allowed_rows, self.rows, ef) {
+                Plan::Scan => ways.scan(scratch)?,
+                Plan::All => ways.traverse_all(scratch)?,
+                Plan::TwoSteps => ways.traverse_allowed(scratch)?,
+            }
+            if scratch.found.items().len() < k.min(allowed_rows) {
+                ways.scan(scratch)?;
+            }
+        } else {
+            let traversal = &mut scratch.traversal;
+            traversal.run(space, &links, &scratch.query, start)?;
+            if traversal.beam.items().len() < k {
+                // Links lost, by damage or by many equal rows: rows that no link leads to are found all the same.
+                restricted = true;
+                let ways = filtered::Ways {
+                    space,
+                    links: &links,
+                    start,
+                    allowed,
+                    allowed_rows: self.rows as usize,
+                };
+                ways.scan(scratch)?;
+            }
+        }
+        self.answer(query, k, parameters, restricted, originals, scratch)
+    }
+
+    /// The best of the candidates, ranked again on originals where that is asked for.
+    fn answer(
+        &self,
+        query: &[f32],
+        k: usize,
+        parameters: &SearchParameters,
+        restricted: bool,
+        originals: &dyn Originals,
+        scratch: &mut HnswScratch,
+    ) -> Result<Vec<Scored>, VectorsError> {
+        let rescore = parameters.rescore.unwrap_or(!self.codes.is_exact());
+        let oversampling = parameters
+            .oversampling
+            .unwrap_or_else(|| self.codes.oversampling());
+        let items = if restricted {
+            scratch.found.items()
+        } else {
+            scratch.traversal.beam.items()
+        };
+        if !rescore {
+            let items = items.iter().take(k);
+            return Ok(items
+                .map(|item| Scored {
+                    row: item.row(),
+                    rank: -item.distance(),
+                })
+                .collect());
+        }
+        let count = ((k as f32 * oversampling.max(1.0)).ceil() as usize).max(k);
+        scratch.rows.clear();
+        scratch
+            .rows
+            .extend(items.iter().take(count).map(|item| item.row()));
+        scratch.ranks.resize(scratch.rows.len(), 0.0);
+        originals.rank_rows(self.metric, query, &scratch.rows, &mut scratch.ranks)?;
+        scratch.top.reset(k);
+        for (&row, &rank) in scratch.rows.iter().zip(&scratch.ranks) {
+            scratch.top.offer(row, rank);
+        }
+        Ok(scratch.top.best().to_vec())
+    }
+
+    /// Distances computed by the last search with this scratch, for measuring.
+    pub(crate) fn compared(scratch: &HnswScratch) -> usize {
+        scratch.traversal.compared
+    }
+}
+
+/// How many rows are allowed, or a little more: deletes and filter are counted apart.
+fn allowed_rows(allowed: Allowed<'_>, rows: u32) -> usize {
+    let live = allowed
+        .live
+        .map_or(rows, |live| rows.saturating_sub(live.removed()));
+    let filter = allowed.filter.map_or(rows, RowSet::count);
+    live.min(filter) as usize
+}
+
+fn build_graph<S: Space>(
+    space: &S,
+    rows: u32,
+    parameters: &IndexParameters,
+    control: &BuildControl,
+) -> Result<(Graph, Curve), VectorsError> {
+    let m = usize::from(parameters.hnsw.m);
+    let degree = 2 * m;
+    let mut links = Store::zeroed("graph", rows as usize * degree * 4)?;
+    let order = build::insertion_order(rows, parameters.seed);
+    let entries = build::entry_count(rows as usize);
+    let mut curve = Curve::default();
+    if let Store::Owned(buffer) = &mut links {
+        buffer.fill(0xff);
+        let growing = Growing {
+            links: buffer.as_atomics(),
+            degree,
+        };
+        let ef = (parameters.hnsw.ef_construct as usize).max(m);
+        let builder = Builder::new(space, growing, &order, entries, m, ef);
+        let held_back = (rows as usize).saturating_sub(HELD_BACK);
+        let measured_from = if held_back >= MEASURED_FROM_ROWS {
+            held_back
+        } else {
+            rows as usize
+        };
+        builder.insert_all(0..measured_from, parameters.threads, control)?;
+        curve = builder.measure_recall(measured_from)?;
+        builder.insert_all(measured_from..rows as usize, parameters.threads, control)?;
+    }
+    let graph = Graph {
+        links,
+        degree,
+        entries: order[..entries].to_vec(),
+    };
+    Ok((graph, curve))
+}
