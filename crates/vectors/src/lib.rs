@@ -5,6 +5,8 @@
 //! (one growing in memory behind the write-ahead log, the others sealed, immutable and memory-mapped); a *row* is a
 //! point's place in its segment; *rank* is how results are ordered inside the engine, larger is always better.
 
+pub mod collection;
+pub mod database;
 pub mod error;
 pub mod filter;
 pub mod index;
@@ -21,6 +23,8 @@ pub mod sparse;
 pub mod storage;
 pub mod text;
 
+pub use collection::{Collection, SearchRequest, WriteOptions};
+pub use database::{Database, DatabaseOptions};
 pub use error::VectorsError;
 pub use filter::{Condition, FieldPath, FieldTest, Filter};
 pub use point::{Payload, Point, PointId, SparseVector, Vector};

@@ -134,12 +134,7 @@ impl Ledger {
         component: Component,
         bytes: u64,
     ) -> Reservation {
-        let mut ledger = Some(self);
-        while let Some(one) = ledger {
-            one.total.fetch_add(bytes, Ordering::Relaxed);
-            one.used[component as usize].fetch_add(bytes, Ordering::Relaxed);
-            ledger = one.above.as_ref();
-        }
+        self.count(component, bytes);
         Reservation {
             ledger: Arc::clone(self),
             component,
@@ -147,13 +142,35 @@ impl Ledger {
         }
     }
 
-    /// Counts mapped bytes, up or down.
-    pub fn count_mapped(&self, mapped_more: u64, mapped_less: u64) {
+    fn count(&self, component: Component, bytes: u64) {
         let mut ledger = Some(self);
         while let Some(one) = ledger {
-            one.mapped.fetch_add(mapped_more, Ordering::Relaxed);
-            one.mapped.fetch_sub(mapped_less, Ordering::Relaxed);
+            one.total.fetch_add(bytes, Ordering::Relaxed);
+            one.used[component as usize].fetch_add(bytes, Ordering::Relaxed);
             ledger = one.above.as_deref();
+        }
+    }
+
+    /// Counts `bytes` of mapped files until the value is dropped.
+    pub fn count_mapped(self: &Arc<Self>, bytes: u64) -> Mapped {
+        self.add_mapped(bytes);
+        Mapped {
+            ledger: Arc::clone(self),
+            bytes,
+        }
+    }
+
+    fn add_mapped(&self, bytes: u64) {
+        self.mapped.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(above) = &self.above {
+            above.add_mapped(bytes);
+        }
+    }
+
+    fn subtract_mapped(&self, bytes: u64) {
+        self.mapped.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(above) = &self.above {
+            above.subtract_mapped(bytes);
         }
     }
 
@@ -231,6 +248,14 @@ impl Reservation {
         self.bytes
     }
 
+    /// Takes more whether there is room or not; see [`Ledger::reserve_unconditionally`].
+    pub fn grow_unconditionally(&mut self, bytes: u64) {
+        if bytes > self.bytes {
+            self.ledger.count(self.component, bytes - self.bytes);
+            self.bytes = bytes;
+        }
+    }
+
     /// Takes more or gives some back.
     ///
     /// # Errors
@@ -249,6 +274,19 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.ledger.give(self.component, self.bytes);
+    }
+}
+
+/// Mapped bytes, reported until this is dropped.
+#[derive(Debug)]
+pub struct Mapped {
+    ledger: Arc<Ledger>,
+    bytes: u64,
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        self.ledger.subtract_mapped(self.bytes);
     }
 }
 
@@ -276,6 +314,10 @@ mod tests {
         assert_eq!(one.report().budget_bytes, Some(100));
         drop(first);
         assert_eq!(one.free_bytes(), 10);
+        let mapped = one.count_mapped(7);
+        assert_eq!(database.report().mapped_bytes, 7);
+        drop(mapped);
+        assert_eq!(one.report().mapped_bytes, 0);
     }
 
     #[test]

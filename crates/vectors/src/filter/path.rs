@@ -45,6 +45,16 @@ impl FieldPath {
         }
     }
 
+    /// The key of the payload itself that the path begins with.
+    pub fn first(&self) -> &str {
+        &self.first
+    }
+
+    /// The steps behind the first key.
+    pub fn steps(&self) -> &[PathStep] {
+        &self.rest
+    }
+
     /// The path of `inner` inside of what this path selects.
     pub fn join(&self, inner: &FieldPath) -> FieldPath {
         let mut rest = self.rest.clone();

@@ -2,7 +2,10 @@
 //!
 //! Rows without the vector take no room: values lie in *slots*, one after another for the rows that have it.
 
+use std::ops::Range;
+
 use crate::point::{SparseVector, Vector};
+use crate::quantize::{SliceOriginals, Values as OriginalValues};
 use crate::schema::{Metric, VectorSchema};
 
 /// Marks a row without the vector.
@@ -157,24 +160,31 @@ impl Column {
         &self.row_of_slot
     }
 
-    /// Values per vector and metric; `None` for a sparse column.
-    pub(crate) fn shape(&self) -> Option<(usize, Metric)> {
-        match self.values {
+    /// The dense vectors, all of them one after another, and how they are compared; `None` for a sparse column.
+    /// In a column of single vectors, vector `s` is that of slot `s`; otherwise see [`Column::range_of`].
+    pub(crate) fn originals(&self) -> Option<(SliceOriginals<'_>, Metric)> {
+        match &self.values {
             Values::Dense {
-                dimensions, metric, ..
-            } => Some((dimensions, metric)),
+                dimensions,
+                metric,
+                values,
+                ..
+            } => Some((
+                SliceOriginals::new(*dimensions, OriginalValues::Float32(values)),
+                *metric,
+            )),
             Values::Sparse { .. } => None,
         }
+    }
+
+    /// Which of the column's vectors are those of a slot.
+    pub(crate) fn range_of(&self, slot: u32) -> Range<u32> {
+        self.starts[slot as usize]..self.starts[slot as usize + 1]
     }
 
     /// Whether a row holds several dense vectors.
     pub(crate) fn is_multi(&self) -> bool {
         matches!(self.values, Values::Dense { multi: true, .. })
-    }
-
-    /// Whether the column is sparse.
-    pub(crate) fn is_sparse(&self) -> bool {
-        matches!(self.values, Values::Sparse { .. })
     }
 }
 

@@ -5,17 +5,18 @@
 //! maintenance has written it out as a sealed segment.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::VectorsError;
 use crate::memory::Reservation;
 use crate::point::{Payload, Point, PointId, Vector};
-use crate::rows::{AtomicRowSet, RowSet};
+use crate::rows::{Allowed, AtomicRowSet, RowSet, Scored};
 use crate::schema::CollectionSchema;
-use crate::segment::SegmentView;
 use crate::segment::columns::{Column, vector_bytes};
 use crate::segment::expiry::Expiry;
+use crate::segment::{SegmentScratch, SegmentView, VectorQuery, scan};
 
 /// Bytes of a row's tables: id, version, expiry, map entry, payload head.
 const ROW_TABLE_BYTES: usize = 112;
@@ -37,8 +38,8 @@ pub struct GrowingRows {
     payloads: Vec<Payload>,
     columns: BTreeMap<String, Column>,
     live: AtomicRowSet,
-    /// Newest row of each id, live or not.
-    row_of: HashMap<PointId, u32>,
+    /// Newest row of each id, live or not, in the order of ids: walks begin anywhere.
+    row_of: BTreeMap<PointId, u32>,
     expiry: Expiry,
     bytes: usize,
     /// Memory taken from the budget for these rows.
@@ -62,7 +63,7 @@ impl GrowingSegment {
                 payloads: Vec::new(),
                 columns,
                 live: AtomicRowSet::from_set(&RowSet::none(0)),
-                row_of: HashMap::new(),
+                row_of: BTreeMap::new(),
                 expiry: Expiry::default(),
                 bytes: 0,
                 reservation,
@@ -100,6 +101,12 @@ impl GrowingRows {
             self.reservation.resize(wanted)?;
         }
         Ok(())
+    }
+
+    /// Takes memory for `bytes` more, whether the budget has room or not.
+    pub(crate) fn reserve_unconditionally(&mut self, bytes: usize) {
+        let wanted = (self.bytes + bytes) as u64;
+        self.reservation.grow_unconditionally(wanted);
     }
 
     /// Appends a row; the id's older row in this segment dies. Memory was reserved before.
@@ -140,10 +147,6 @@ impl GrowingRows {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
-
-    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
-        self.columns.get(name)
-    }
 }
 
 impl SegmentView for GrowingRows {
@@ -171,6 +174,24 @@ impl SegmentView for GrowingRows {
         self.row_of.get(&id).copied()
     }
 
+    fn rows_from(
+        &self,
+        first: Option<PointId>,
+        visit: &mut dyn FnMut(u32) -> Result<bool, VectorsError>,
+    ) -> Result<(), VectorsError> {
+        let start = first.map_or(Bound::Unbounded, Bound::Included);
+        for &row in self
+            .row_of
+            .range((start, Bound::Unbounded))
+            .map(|(_, row)| row)
+        {
+            if !visit(row)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn expires_unix_ms(&self, row: u32) -> Option<u64> {
         self.expires[row as usize]
     }
@@ -185,6 +206,26 @@ impl SegmentView for GrowingRows {
 
     fn vector(&self, name: &str, row: u32) -> Result<Option<Vector>, VectorsError> {
         Ok(self.columns.get(name).and_then(|column| column.get(row)))
+    }
+
+    fn search(
+        &self,
+        query: &VectorQuery<'_>,
+        allowed: Allowed<'_>,
+        scratch: &mut SegmentScratch,
+        found: &mut Vec<Scored>,
+    ) -> Result<(), VectorsError> {
+        if let Some(column) = self.columns.get(query.name) {
+            found.extend_from_slice(scan::column(
+                column,
+                query.vector,
+                query.parameters.k,
+                query.rank_min,
+                allowed,
+                &mut scratch.scan,
+            )?);
+        }
+        Ok(())
     }
 }
 

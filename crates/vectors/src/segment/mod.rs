@@ -11,13 +11,37 @@
 pub(crate) mod columns;
 pub(crate) mod expiry;
 pub mod growing;
+pub(crate) mod scan;
+pub mod sealed;
 pub(crate) mod top;
 
 use std::borrow::Cow;
 
 use crate::error::VectorsError;
+use crate::index::{self, SearchParameters, flat};
 use crate::point::{Payload, PointId, Vector};
-use crate::rows::AtomicRowSet;
+use crate::rows::{Allowed, AtomicRowSet, Scored};
+
+/// A search for one vector, checked against the schema and in its stored form (normalised for cosine).
+#[derive(Debug, Clone, Copy)]
+pub struct VectorQuery<'a> {
+    /// Which of the points' vectors.
+    pub name: &'a str,
+    /// The query: of the vector's kind; a dense query of a multi-vector stands for one of one vector.
+    pub vector: &'a Vector,
+    /// How to search and how many rows to find.
+    pub parameters: SearchParameters,
+    /// Rows that rank below are not wanted.
+    pub rank_min: f32,
+}
+
+/// Buffers of searches in segments, one per thread, reused from query to query.
+#[derive(Debug, Default)]
+pub struct SegmentScratch {
+    pub(crate) index: index::Scratch,
+    pub(crate) flat: flat::FlatScratch,
+    pub(crate) scan: scan::ScanScratch,
+}
 
 /// One segment as filters and queries see it, growing or sealed. Rows are `0..rows()`.
 pub trait SegmentView: Sync {
@@ -42,6 +66,16 @@ pub trait SegmentView: Sync {
     /// The row of an id, live or not; the newest one when a growing segment holds several.
     fn row_of(&self, id: PointId) -> Option<u32>;
 
+    /// Calls `visit` for the newest row of each id from `first` on, in the order of ids, live or not, until it says false.
+    ///
+    /// # Errors
+    /// As `visit` says.
+    fn rows_from(
+        &self,
+        first: Option<PointId>,
+        visit: &mut dyn FnMut(u32) -> Result<bool, VectorsError>,
+    ) -> Result<(), VectorsError>;
+
     /// When the row's point ceases to exist, in milliseconds since 1970.
     fn expires_unix_ms(&self, row: u32) -> Option<u64>;
 
@@ -59,4 +93,17 @@ pub trait SegmentView: Sync {
     /// # Errors
     /// [`VectorsError::Corrupt`] when the stored bytes are damaged.
     fn vector(&self, name: &str, row: u32) -> Result<Option<Vector>, VectorsError>;
+
+    /// Appends the best `query.parameters.k` of the allowed rows that have the vector to `found`, best first. `allowed`
+    /// says which rows are live as well.
+    ///
+    /// # Errors
+    /// [`VectorsError::Corrupt`] when stored bytes are damaged, [`VectorsError::Invalid`] for a query that does not fit.
+    fn search(
+        &self,
+        query: &VectorQuery<'_>,
+        allowed: Allowed<'_>,
+        scratch: &mut SegmentScratch,
+        found: &mut Vec<Scored>,
+    ) -> Result<(), VectorsError>;
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::error::VectorsError;
 use crate::point::{Payload, PointId, Vector};
-use crate::rows::{AtomicRowSet, RowSet};
-use crate::segment::SegmentView;
+use crate::rows::{Allowed, AtomicRowSet, RowSet, Scored};
+use crate::segment::{SegmentScratch, SegmentView, VectorQuery};
 
 pub(super) struct View {
     pub payloads: Vec<Payload>,
@@ -69,5 +69,28 @@ impl SegmentView for View {
 
     fn vector(&self, _name: &str, _row: u32) -> Result<Option<Vector>, VectorsError> {
         Ok(None)
+    }
+
+    fn rows_from(
+        &self,
+        first: Option<PointId>,
+        visit: &mut dyn FnMut(u32) -> Result<bool, VectorsError>,
+    ) -> Result<(), VectorsError> {
+        for row in 0..self.rows() {
+            if first.is_none_or(|first| self.id(row) >= first) && !visit(row)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn search(
+        &self,
+        _query: &VectorQuery<'_>,
+        _allowed: Allowed<'_>,
+        _scratch: &mut SegmentScratch,
+        _found: &mut Vec<Scored>,
+    ) -> Result<(), VectorsError> {
+        Ok(())
     }
 }

@@ -1,0 +1,556 @@
+//! Maintenance: seals full growing segments, merges sealed ones, builds indexes. Reads never wait for it; writers wait only
+//! while a manifest is switched, and when they are so far ahead that they must help.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::info::Activity;
+use super::{Collection, SegmentSet, Writer};
+use crate::error::VectorsError;
+use crate::index::{BuildControl, IndexParameters, Previous, VectorIndex};
+use crate::memory::Component;
+use crate::point::PointId;
+use crate::rows::RowSet;
+use crate::schema::{CollectionSchema, IndexKind, VectorSchema};
+use crate::segment::sealed::{self, SealedSegment, write};
+use crate::segment::{SegmentView, sealed::ROWS_FILE};
+use crate::storage::manifest::SegmentEntry;
+
+/// Frozen segments from which a writer seals one itself: bounds memory when writes come faster than the disk takes them.
+const FROZEN_MAX: usize = 4;
+/// Segments from which the smallest ones are merged whatever their sizes: each costs every search a little.
+const SEGMENTS_MAX: usize = 24;
+/// Fewer dead rows than this are not worth writing a segment again.
+const DEAD_ROWS_MIN: u32 = 1_000;
+
+impl Collection {
+    /// Has maintenance done soon: by the database's threads, or here when it has none.
+    pub(crate) fn maintain_soon(&self) -> Result<(), VectorsError> {
+        let Some(queue) = &self.surroundings.maintenance else {
+            return self.maintain();
+        };
+        if !self.queued.swap(true, Ordering::AcqRel) && !queue.ask(&self.name) {
+            // The queue is full; the next write asks again.
+            self.queued.store(false, Ordering::Release);
+        }
+        if self.current().frozen.len() > FROZEN_MAX {
+            self.seal_oldest()?;
+        }
+        Ok(())
+    }
+
+    /// Has maintenance done that a crash or a change of settings left behind.
+    pub(crate) fn maintain_if_needed(&self) -> Result<(), VectorsError> {
+        let set = self.current();
+        let missing = set
+            .sealed
+            .iter()
+            .any(|segment| !self.missing_indexes(segment, &set.schema).is_empty());
+        if missing || !set.frozen.is_empty() {
+            self.maintain_soon()?;
+        }
+        Ok(())
+    }
+
+    /// Does all maintenance there is to do now, in this thread: seals, merges, and builds indexes.
+    ///
+    /// # Errors
+    /// As the disk says; a failed switch makes the collection read-only. [`VectorsError::Cancelled`] when it is closed.
+    pub fn maintain(&self) -> Result<(), VectorsError> {
+        self.queued.store(false, Ordering::Release);
+        while self.seal_oldest()? {}
+        let _maintenance = self
+            .maintenance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        while let Some(sources) = self.next_merge() {
+            self.merge(&sources)?;
+            while self.seal_oldest()? {}
+        }
+        while self.build_next_index()? {
+            while self.seal_oldest()? {}
+        }
+        Ok(())
+    }
+
+    /// Seals everything, merges all segments into one without dead rows, builds its indexes, and returns when that is done.
+    /// Rows written meanwhile are not part of it.
+    ///
+    /// # Errors
+    /// As [`Collection::maintain`].
+    pub fn optimize(&self) -> Result<(), VectorsError> {
+        self.writable()?;
+        let mut writer = self.lock_writer();
+        let unsealed = self.current().growing.read().rows() > 0 || writer.log.is_some();
+        if unsealed {
+            self.rotate(&mut writer)?;
+        }
+        drop(writer);
+        while self.seal_oldest()? {}
+        let maintenance = self
+            .maintenance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let sources = self.current().sealed.clone();
+        let now = self.now_unix_ms();
+        sources
+            .iter()
+            .for_each(|segment| segment.sweep_expired(now));
+        let dead = sources.iter().any(|segment| segment.live().removed() > 0);
+        if sources.len() > 1 || dead {
+            self.merge(&sources)?;
+        }
+        while self.build_next_index()? {}
+        drop(maintenance);
+        Ok(())
+    }
+
+    fn doing(&self, activity: Activity) -> Doing<'_> {
+        *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = Some(activity);
+        Doing(self)
+    }
+
+    /// Writes the oldest frozen segment to disk. False when there is none.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub(crate) fn seal_oldest(&self) -> Result<bool, VectorsError> {
+        let _sealing = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.writable()?;
+        let set = self.current();
+        let Some(frozen) = set.frozen.first() else {
+            return Ok(false);
+        };
+        let number = frozen.number();
+        let _doing = self.doing(Activity::Sealing { segment: number });
+        let rows = frozen.read();
+        rows.sweep_expired(self.now_unix_ms());
+        let live = rows.live().snapshot();
+        let sealed = if live.count() == 0 {
+            None
+        } else {
+            let order = write::order_of(&[(&*rows, &live)]);
+            Some(self.write_segment(number, &set.schema, &[&*rows], &order)?)
+        };
+        let mut writer = self.lock_writer();
+        if let Some(sealed) = &sealed {
+            bury(sealed, &*rows, &live);
+        }
+        drop(rows);
+        let mut next = SegmentSet::clone(&self.current());
+        next.frozen.remove(0);
+        next.sealed.extend(sealed.map(Arc::new));
+        let log = writer.frozen_logs.remove(0);
+        debug_assert_eq!(log.segment, number);
+        let applied = (log.last_sequence, log.last_sequence + 1);
+        self.switch(&mut writer, next, Some(applied))?;
+        drop(writer);
+        self.surroundings.disk.remove(&log.path)?;
+        Ok(true)
+    }
+
+    /// Writes rows as segment `number` and opens it.
+    fn write_segment(
+        &self,
+        number: u64,
+        schema: &CollectionSchema,
+        sources: &[&dyn SegmentView],
+        order: &[write::SourceRow],
+    ) -> Result<SealedSegment, VectorsError> {
+        let disk = self.surroundings.disk.as_ref();
+        let directory = self.segment_directory(number);
+        let make = || {
+            // Left behind by an earlier try.
+            disk.remove_directory(&directory)?;
+            disk.create_directory(&directory)?;
+            disk.sync_directory(&self.directory)?;
+            disk.sync_directory(crate::storage::disk::parent_of(&directory))?;
+            write::write(disk, &directory.join(ROWS_FILE), schema, sources, order)?;
+            SealedSegment::open(disk, &directory, number, None, &self.ledger)
+        };
+        make().map_err(|error| self.fail(error))
+    }
+
+    /// Makes `next` the state of the collection, on disk and for readers. `applied` is the last sequence in its sealed
+    /// segments and where the log begins, when that changed. Called under the write lock, so that no row dies meanwhile.
+    pub(crate) fn switch(
+        &self,
+        writer: &mut Writer,
+        next: SegmentSet,
+        applied: Option<(u64, u64)>,
+    ) -> Result<(), VectorsError> {
+        let disk = self.surroundings.disk.as_ref();
+        let mut store = || {
+            // Tombstones must not outlive the writes that made them.
+            if let Some(log) = &writer.log {
+                log.sync()?;
+            }
+            let mut manifest = writer.manifest.clone();
+            manifest.generation += 1;
+            manifest.schema = CollectionSchema::clone(&next.schema);
+            manifest.next_segment = writer.next_segment;
+            if let Some((applied_sequence, log_floor)) = applied {
+                manifest.applied_sequence = applied_sequence;
+                manifest.log_floor = log_floor;
+            }
+            let mut entries = Vec::new();
+            // Segments that could not be opened stay in the manifest: nothing is thrown away because it cannot be read.
+            let known: Vec<u64> = next.sealed.iter().map(|segment| segment.number()).collect();
+            entries.extend(
+                manifest
+                    .segments
+                    .iter()
+                    .filter(|entry| {
+                        writer.quarantined.contains(&entry.id) && !known.contains(&entry.id)
+                    })
+                    .cloned(),
+            );
+            for segment in &next.sealed {
+                let removed = segment.live().removed();
+                let persisted = writer.persisted.get(&segment.number()).copied();
+                let tombstones = match persisted {
+                    Some((at, sequence)) if at == removed => sequence,
+                    _ if removed == 0 => None,
+                    _ => {
+                        // One name per switch: a file that a manifest names is never written again.
+                        let name = manifest.generation;
+                        let live = segment.live().snapshot();
+                        sealed::write_live(disk, segment.directory(), name, &live)?;
+                        writer.persisted.insert(
+                            segment.number(),
+                            (segment.rows() - live.count(), Some(name)),
+                        );
+                        Some(name)
+                    }
+                };
+                entries.push(SegmentEntry {
+                    id: segment.number(),
+                    rows: segment.rows(),
+                    tombstones,
+                    versions: segment.versions(),
+                });
+            }
+            manifest.segments = entries;
+            manifest.store(disk, &self.directory)?;
+            writer.manifest = manifest;
+            self.remove_old_tombstones(writer, &next)
+        };
+        store().map_err(|error| self.fail(error))?;
+        self.publish(next);
+        Ok(())
+    }
+
+    /// Removes files of tombstones that the manifest no longer names.
+    fn remove_old_tombstones(&self, writer: &Writer, set: &SegmentSet) -> Result<(), VectorsError> {
+        let disk = self.surroundings.disk.as_ref();
+        for entry in &writer.manifest.segments {
+            let Some(segment) = set.sealed.iter().find(|one| one.number() == entry.id) else {
+                continue;
+            };
+            if entry.tombstones != Some(writer.manifest.generation) {
+                continue;
+            }
+            for file in disk.list(segment.directory())?.unwrap_or_default() {
+                if sealed::generation_of_live_file(&file.name)
+                    .is_some_and(|generation| generation < writer.manifest.generation)
+                {
+                    disk.remove(&segment.directory().join(file.name))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The segments to merge next, if any.
+    fn next_merge(&self) -> Option<Vec<Arc<SealedSegment>>> {
+        let options = &self.surroundings.options;
+        let now = self.now_unix_ms();
+        let set = self.current();
+        let mut segments = set.sealed.clone();
+        for segment in &segments {
+            segment.sweep_expired(now);
+        }
+        let dead = segments.iter().find(|segment| {
+            let removed = segment.live().removed();
+            removed == segment.rows()
+                || (removed >= DEAD_ROWS_MIN
+                    && removed as f32 > segment.rows() as f32 * options.dead_part_max)
+        });
+        if let Some(segment) = dead {
+            return Some(vec![Arc::clone(segment)]);
+        }
+        segments.sort_by_key(|segment| segment.live_count());
+        let width = options.merge_width.max(2);
+        let smallest = options.growing_rows_max.max(1);
+        // Size tiers: each `width` times the one before, so that a row is written again about once per tier.
+        let tier = |segment: &Arc<SealedSegment>| {
+            let ratio = segment.live_count().max(smallest) / smallest;
+            ratio.checked_ilog(width as u32).unwrap_or(0)
+        };
+        for tiered in segments.chunk_by(|one, two| tier(one) == tier(two)) {
+            let rows: u64 = tiered.iter().map(|one| u64::from(one.live_count())).sum();
+            if tiered.len() >= width && rows <= u64::from(options.merge_rows_max) {
+                return Some(tiered.to_vec());
+            }
+        }
+        (segments.len() > SEGMENTS_MAX).then(|| segments[..width].to_vec())
+    }
+
+    /// Writes `sources` as one segment without dead rows, with indexes, and puts it in their place. Called by the holder
+    /// of `maintenance`.
+    fn merge(&self, sources: &[Arc<SealedSegment>]) -> Result<(), VectorsError> {
+        self.writable()?;
+        let _doing = self.doing(Activity::Merging {
+            segments: sources.iter().map(|segment| segment.number()).collect(),
+        });
+        let mut writer = self.lock_writer();
+        let number = writer.next_segment;
+        writer.next_segment += 1;
+        drop(writer);
+        let schema = self.schema();
+        let lives: Vec<RowSet> = sources.iter().map(|one| one.live().snapshot()).collect();
+        let views: Vec<(&dyn SegmentView, &RowSet)> = sources
+            .iter()
+            .zip(&lives)
+            .map(|(one, live)| (one.as_ref() as &dyn SegmentView, live))
+            .collect();
+        let order = write::order_of(&views);
+        let merged = if order.is_empty() {
+            None
+        } else {
+            let views: Vec<&dyn SegmentView> = views.iter().map(|(view, _)| *view).collect();
+            let merged = self.write_segment(number, &schema, &views, &order)?;
+            Some(self.index_merged(merged, sources, &order, &schema)?)
+        };
+        let mut writer = self.lock_writer();
+        if let Some(merged) = &merged {
+            for (source, live) in sources.iter().zip(&lives) {
+                bury(merged, source.as_ref(), live);
+            }
+        }
+        let replaced = |number: u64| sources.iter().any(|source| source.number() == number);
+        let mut next = SegmentSet::clone(&self.current());
+        let place = next
+            .sealed
+            .iter()
+            .position(|segment| replaced(segment.number()))
+            .unwrap_or(0);
+        next.sealed.retain(|segment| !replaced(segment.number()));
+        if let Some(merged) = merged {
+            next.sealed
+                .insert(place.min(next.sealed.len()), Arc::new(merged));
+        }
+        self.switch(&mut writer, next, None)?;
+        for source in sources {
+            writer.persisted.remove(&source.number());
+        }
+        drop(writer);
+        for source in sources {
+            // Readers that still hold the segment keep its bytes mapped; the space comes back when the last is gone.
+            self.surroundings
+                .disk
+                .remove_directory(source.directory())?;
+        }
+        Ok(())
+    }
+
+    /// Builds the indexes of a merged segment before it replaces its sources, so that no search falls back to a scan.
+    fn index_merged(
+        &self,
+        mut merged: SealedSegment,
+        sources: &[Arc<SealedSegment>],
+        order: &[write::SourceRow],
+        schema: &CollectionSchema,
+    ) -> Result<SealedSegment, VectorsError> {
+        for name in self.missing_indexes(&merged, schema) {
+            let largest = sources
+                .iter()
+                .enumerate()
+                .filter_map(|(place, source)| Some((place, source.index(&name)?)))
+                .max_by_key(|(_, index)| index.rows());
+            let new_rows = largest.map(|(place, index)| {
+                let mut new_rows = vec![u32::MAX; index.rows() as usize];
+                for (new, at) in (0..).zip(order) {
+                    if at.source as usize == place {
+                        new_rows[at.row as usize] = new;
+                    }
+                }
+                new_rows
+            });
+            let previous = largest
+                .zip(new_rows.as_deref())
+                .map(|((_, index), new_rows)| Previous { index, new_rows });
+            merged = self.build_index(&merged, &name, schema, previous)?;
+        }
+        Ok(merged)
+    }
+
+    /// Names of the dense vectors whose index a segment should have and has not.
+    pub(crate) fn missing_indexes(
+        &self,
+        segment: &SealedSegment,
+        schema: &CollectionSchema,
+    ) -> Vec<String> {
+        let from_rows = schema
+            .index_from_rows
+            .unwrap_or(self.surroundings.options.index_from_rows);
+        let unbuildable = self
+            .unbuildable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        schema
+            .vectors
+            .iter()
+            .filter(|(name, vector)| {
+                let Some(parameters) = self.index_parameters(vector) else {
+                    return false;
+                };
+                segment.rows() >= from_rows.max(1)
+                    && segment.index_parameters(name) != Some(parameters_name(&parameters).as_str())
+                    && !unbuildable.contains(&(segment.number(), parameters_name(&parameters)))
+            })
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// How the index of a vector is built; `None` for vectors that are scanned.
+    fn index_parameters(&self, vector: &VectorSchema) -> Option<IndexParameters> {
+        match *vector {
+            VectorSchema::Dense {
+                metric,
+                multi: false,
+                index,
+                hnsw,
+                quantization,
+                ..
+            } if index != IndexKind::Flat => Some(IndexParameters {
+                metric,
+                kind: index,
+                hnsw,
+                quantization,
+                threads: self.surroundings.options.index_threads.max(1),
+                seed: 0,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Builds one missing index. False when none is missing.
+    fn build_next_index(&self) -> Result<bool, VectorsError> {
+        let set = self.current();
+        let next = set.sealed.iter().find_map(|segment| {
+            let name = self
+                .missing_indexes(segment, &set.schema)
+                .into_iter()
+                .next()?;
+            Some((Arc::clone(segment), name))
+        });
+        let Some((segment, name)) = next else {
+            return Ok(false);
+        };
+        let indexed = Arc::new(self.build_index(&segment, &name, &set.schema, None)?);
+        // An index is derived: no switch of the manifest, only a new view for readers.
+        let _writer = self.lock_writer();
+        let mut next = SegmentSet::clone(&self.current());
+        for one in &mut next.sealed {
+            if one.number() == indexed.number() {
+                *one = Arc::clone(&indexed);
+            }
+        }
+        self.publish(next);
+        Ok(true)
+    }
+
+    fn build_index(
+        &self,
+        segment: &SealedSegment,
+        name: &str,
+        schema: &CollectionSchema,
+        previous: Option<Previous<'_>>,
+    ) -> Result<SealedSegment, VectorsError> {
+        let Some(parameters) = schema
+            .vectors
+            .get(name)
+            .and_then(|vector| self.index_parameters(vector))
+        else {
+            return Ok(segment.clone());
+        };
+        let Some(dense) = segment.dense(name) else {
+            return Ok(segment.clone());
+        };
+        let _doing = self.doing(Activity::Indexing {
+            segment: segment.number(),
+            vector: name.to_owned(),
+        });
+        let control = Arc::new(BuildControl::default());
+        *self.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&control));
+        self.writable()?;
+        let label = parameters_name(&parameters);
+        let built = VectorIndex::build(dense, &parameters, previous, &control);
+        let index = match built {
+            Ok(index) => index,
+            Err(VectorsError::Cancelled) => return Err(VectorsError::Cancelled),
+            Err(error) => {
+                // Not worth the collection: rows are scanned instead, and the failure is named.
+                self.note_damage(&error);
+                let mut unbuildable = self
+                    .unbuildable
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                unbuildable.push((segment.number(), label));
+                return Ok(segment.clone());
+            }
+        };
+        let disk = self.surroundings.disk.as_ref();
+        sealed::write_index(disk, segment, name, &label, &index)?;
+        let bytes = index.bytes_in_memory();
+        match self.ledger.reserve(Component::VectorIndexes, bytes) {
+            Ok(reservation) => Ok(segment.with_index(name, &label, index, Some(reservation))),
+            // No room in the budget: the file is mapped, and the system keeps in memory what it can.
+            Err(_) => segment.with_index_of_disk(disk, name, &label),
+        }
+    }
+}
+
+/// Clears the note of what maintenance does.
+struct Doing<'a>(&'a Collection);
+
+impl Drop for Doing<'_> {
+    fn drop(&mut self) {
+        *self
+            .0
+            .activity
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Takes the rows that died in `source` since `live` was read out of `sealed`, which was written from it.
+fn bury(sealed: &SealedSegment, source: &dyn SegmentView, live: &RowSet) {
+    for row in live.iter() {
+        if !source.live().contains(row) {
+            let id: PointId = source.id(row);
+            if let Some(at) = sealed.row_of(id)
+                && sealed.version(at) == source.version(row)
+            {
+                sealed.live().remove(at);
+            }
+        }
+    }
+}
+
+/// Parameters as part of a file name: an index with other parameters is another file.
+pub(crate) fn parameters_name(parameters: &IndexParameters) -> String {
+    format!(
+        "{:?}-{:?}-{}-{}-{:?}",
+        parameters.kind,
+        parameters.metric,
+        parameters.hnsw.m,
+        parameters.hnsw.ef_construct,
+        parameters.quantization
+    )
+    .chars()
+    .filter(|character| character.is_ascii_alphanumeric() || *character == '-')
+    .collect::<String>()
+    .to_ascii_lowercase()
+}

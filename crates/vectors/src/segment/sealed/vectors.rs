@@ -1,0 +1,305 @@
+//! The vectors of one name of a sealed segment, read in place.
+
+use std::ops::Range;
+
+use half::f16;
+
+use super::layout::{self, VectorKind};
+use crate::error::VectorsError;
+use crate::point::{SparseVector, Vector};
+use crate::quantize::{Originals, SliceOriginals, Values};
+use crate::rows::RowSet;
+use crate::schema::{Datatype, Metric};
+use crate::storage::{Bytes, Container};
+
+/// One vector column of a sealed segment.
+#[derive(Debug)]
+pub(crate) struct StoredVectors {
+    rows: u32,
+    /// Rows that have the vector; `None` when all have.
+    present: Option<RowSet>,
+    values: StoredValues,
+}
+
+#[derive(Debug)]
+enum StoredValues {
+    Dense(DenseValues),
+    Multi {
+        tokens: DenseValues,
+        starts: Bytes,
+    },
+    Sparse {
+        starts: Bytes,
+        indices: Bytes,
+        values: Bytes,
+    },
+}
+
+/// Dense vectors one after another. As originals, "row" is the place of a vector: of a multi-vector's single vectors.
+#[derive(Debug)]
+pub(crate) struct DenseValues {
+    dimensions: usize,
+    metric: Metric,
+    datatype: Datatype,
+    count: u32,
+    bytes: Bytes,
+}
+
+impl StoredVectors {
+    /// The column at `place` of a segment with `rows` rows.
+    ///
+    /// # Errors
+    /// [`VectorsError::Corrupt`] when sections are missing or have the wrong size.
+    pub(super) fn open(
+        container: &Container,
+        place: usize,
+        rows: u32,
+        kind: VectorKind,
+    ) -> Result<Self, VectorsError> {
+        let present = match container.optional(layout::present(place))? {
+            None => None,
+            Some(bytes) => {
+                let words: &[u64] = bytes.checked_typed(0..bytes.len() / 8)?;
+                let mut set = RowSet::none(rows);
+                if words.len() != set.words().len() {
+                    return Err(bytes.damaged("has the wrong size"));
+                }
+                set.words_mut().copy_from_slice(words);
+                Some(set)
+            }
+        };
+        let values = match kind {
+            VectorKind::Dense {
+                dimensions,
+                metric,
+                datatype,
+                multi,
+            } => {
+                let dense = DenseValues::open(
+                    container.section(layout::values(place))?,
+                    dimensions,
+                    metric,
+                    datatype,
+                )?;
+                if multi {
+                    let starts = starts(container, place, rows, u64::from(dense.count))?;
+                    StoredValues::Multi {
+                        tokens: dense,
+                        starts,
+                    }
+                } else if dense.count == rows {
+                    StoredValues::Dense(dense)
+                } else {
+                    return Err(dense
+                        .bytes
+                        .damaged(format!("holds {} vectors instead of {rows}", dense.count)));
+                }
+            }
+            VectorKind::Sparse => {
+                let indices = container.section(layout::sparse_indices(place))?;
+                let values = container.section(layout::sparse_values(place))?;
+                if indices.len() != values.len() {
+                    return Err(values.damaged("has another size than the indices"));
+                }
+                StoredValues::Sparse {
+                    starts: starts(container, place, rows, indices.len() as u64 / 4)?,
+                    indices,
+                    values,
+                }
+            }
+        };
+        Ok(StoredVectors {
+            rows,
+            present,
+            values,
+        })
+    }
+
+    /// Rows that have the vector; `None` when all have.
+    pub(crate) fn present(&self) -> Option<&RowSet> {
+        self.present.as_ref()
+    }
+
+    pub(crate) fn has(&self, row: u32) -> bool {
+        row < self.rows && self.present.as_ref().is_none_or(|set| set.contains(row))
+    }
+
+    pub(crate) fn get(&self, row: u32) -> Result<Option<Vector>, VectorsError> {
+        if !self.has(row) {
+            return Ok(None);
+        }
+        let mut buffer = Vec::new();
+        Ok(Some(match &self.values {
+            StoredValues::Dense(dense) => Vector::Dense(dense.row(row, &mut buffer)?.to_vec()),
+            StoredValues::Multi { tokens, starts } => Vector::Multi(
+                range_of(starts, row)?
+                    .map(|token| tokens.row(token as u32, &mut buffer).map(<[f32]>::to_vec))
+                    .collect::<Result<_, _>>()?,
+            ),
+            StoredValues::Sparse { .. } => {
+                let (indices, values) = self.sparse(row)?;
+                Vector::Sparse(SparseVector {
+                    indices: indices.to_vec(),
+                    values: values.to_vec(),
+                })
+            }
+        }))
+    }
+
+    /// Single dense vectors, one per row.
+    pub(crate) fn dense(&self) -> Option<&DenseValues> {
+        match &self.values {
+            StoredValues::Dense(dense) => Some(dense),
+            _ => None,
+        }
+    }
+
+    /// Vectors of multi-vectors.
+    pub(crate) fn tokens(&self) -> Option<&DenseValues> {
+        match &self.values {
+            StoredValues::Multi { tokens, .. } => Some(tokens),
+            _ => None,
+        }
+    }
+
+    /// Which of the single vectors are those of a row's multi-vector.
+    pub(crate) fn tokens_of(&self, row: u32) -> Result<Range<u32>, VectorsError> {
+        match &self.values {
+            StoredValues::Multi { starts, .. } => {
+                let range = range_of(starts, row)?;
+                Ok(range.start as u32..range.end as u32)
+            }
+            _ => Ok(0..0),
+        }
+    }
+
+    /// Indices and values of a row's sparse vector; empty for other kinds.
+    pub(crate) fn sparse(&self, row: u32) -> Result<(&[u32], &[f32]), VectorsError> {
+        match &self.values {
+            StoredValues::Sparse {
+                starts,
+                indices,
+                values,
+            } => {
+                let range = range_of(starts, row)?;
+                let range = range.start as usize..range.end as usize;
+                Ok((
+                    indices.checked_typed(range.clone())?,
+                    values.checked_typed(range)?,
+                ))
+            }
+            _ => Ok((&[], &[])),
+        }
+    }
+}
+
+/// The section of starts: `rows + 1` of them, the last of which is `end`.
+fn starts(container: &Container, place: usize, rows: u32, end: u64) -> Result<Bytes, VectorsError> {
+    let starts = container.section(layout::starts(place))?;
+    let count = rows as usize + 1;
+    if starts.len() != count * 8 {
+        return Err(starts.damaged("has the wrong size"));
+    }
+    if starts.checked_typed::<u64>(count - 1..count)? != [end] {
+        return Err(starts.damaged(format!("does not end at {end}")));
+    }
+    Ok(starts)
+}
+
+/// What lies between a row's start and the next. Inside of what `starts` was checked against.
+fn range_of(starts: &Bytes, row: u32) -> Result<Range<u64>, VectorsError> {
+    let row = row as usize;
+    match *starts.checked_typed::<u64>(row..row + 2)? {
+        [start, end] if start <= end => Ok(start..end),
+        _ => Err(starts.damaged(format!("row {row} ends before it begins"))),
+    }
+}
+
+impl DenseValues {
+    fn open(
+        bytes: Bytes,
+        dimensions: u32,
+        metric: Metric,
+        datatype: Datatype,
+    ) -> Result<Self, VectorsError> {
+        let vector_bytes = dimensions as usize * layout::value_bytes(datatype);
+        if vector_bytes == 0 || bytes.len() % vector_bytes != 0 {
+            return Err(bytes.damaged("is no whole count of vectors"));
+        }
+        let count = u32::try_from(bytes.len() / vector_bytes)
+            .map_err(|_| bytes.damaged("holds too many vectors"))?;
+        Ok(DenseValues {
+            dimensions: dimensions as usize,
+            metric,
+            datatype,
+            count,
+            bytes,
+        })
+    }
+
+    pub(crate) fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    fn vector_bytes(&self) -> usize {
+        self.dimensions * layout::value_bytes(self.datatype)
+    }
+
+    /// All vectors, *not* compared with their checksums.
+    fn unchecked(&self) -> Result<SliceOriginals<'_>, VectorsError> {
+        let values = match self.datatype {
+            Datatype::Float32 => Values::Float32(self.bytes.typed()?),
+            Datatype::Float16 => Values::Float16(bytemuck::cast_slice(self.bytes.typed::<u16>()?)),
+            Datatype::Uint8 => Values::Uint8(self.bytes.as_slice()),
+        };
+        Ok(SliceOriginals::new(self.dimensions, values))
+    }
+
+    fn check(&self, row: u32) -> Result<&[u8], VectorsError> {
+        let start = row as usize * self.vector_bytes();
+        self.bytes.checked(start..start + self.vector_bytes())
+    }
+}
+
+impl Originals for DenseValues {
+    fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    fn rows(&self) -> u32 {
+        self.count
+    }
+
+    fn row<'a>(&'a self, row: u32, buffer: &'a mut Vec<f32>) -> Result<&'a [f32], VectorsError> {
+        let bytes = self.check(row)?;
+        buffer.clear();
+        match self.datatype {
+            Datatype::Float32 => {
+                let row = row as usize * self.dimensions;
+                return self.bytes.checked_typed(row..row + self.dimensions);
+            }
+            Datatype::Float16 => buffer.extend(
+                bytes
+                    .as_chunks::<2>()
+                    .0
+                    .iter()
+                    .map(|&two| f16::from_le_bytes(two).to_f32()),
+            ),
+            Datatype::Uint8 => buffer.extend(bytes.iter().map(|&value| f32::from(value))),
+        }
+        Ok(buffer)
+    }
+
+    fn rank_rows(
+        &self,
+        metric: Metric,
+        query: &[f32],
+        rows: &[u32],
+        out: &mut [f32],
+    ) -> Result<(), VectorsError> {
+        for &row in rows {
+            self.check(row)?;
+        }
+        self.unchecked()?.rank_rows(metric, query, rows, out)
+    }
+}
