@@ -7,6 +7,7 @@
 
 pub mod flat;
 mod hnsw;
+pub mod ivf;
 pub mod parameters;
 pub mod select;
 
@@ -19,6 +20,7 @@ use crate::quantize::{Originals, SectionBytes};
 use crate::rows::{Allowed, Scored};
 use crate::schema::{IndexKind, Metric};
 use hnsw::{HnswIndex, HnswScratch};
+use ivf::{Ivf, IvfScratch};
 
 /// Names a run of bytes of an index inside its container. Stable: written to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +54,7 @@ pub struct VectorIndex {
 enum Body {
     Flat,
     Hnsw(Box<HnswIndex>),
+    Ivf(Box<Ivf>),
 }
 
 /// Rows from which [`IndexKind::Auto`] builds a graph: a scan of fewer is as fast.
@@ -62,6 +65,7 @@ pub const GRAPH_FROM_ROWS: u32 = 2000;
 pub struct Scratch {
     flat: flat::FlatScratch,
     hnsw: HnswScratch,
+    ivf: IvfScratch,
 }
 
 impl VectorIndex {
@@ -79,9 +83,13 @@ impl VectorIndex {
         let graph = match parameters.kind {
             IndexKind::Auto => originals.rows() >= GRAPH_FROM_ROWS,
             IndexKind::Flat => false,
-            IndexKind::Hnsw | IndexKind::Ivf => true,
+            IndexKind::Hnsw | IndexKind::Ivf => originals.rows() > 0,
         };
-        let body = if graph {
+        // Lists cannot compare by the Manhattan distance; a graph can.
+        let lists = parameters.kind == IndexKind::Ivf && Ivf::supports(parameters.metric);
+        let body = if graph && lists {
+            Body::Ivf(Box::new(Ivf::build(originals, parameters, control)?))
+        } else if graph {
             Body::Hnsw(Box::new(HnswIndex::build(
                 originals, parameters, previous, control,
             )?))
@@ -105,6 +113,7 @@ impl VectorIndex {
                 vec![(SECTION_HEADER, Cow::Owned(header))]
             }
             Body::Hnsw(index) => index.sections(),
+            Body::Ivf(index) => index.sections(),
         }
     }
 
@@ -127,6 +136,7 @@ impl VectorIndex {
             Some(hnsw::sections::MAGIC) => Body::Hnsw(Box::new(HnswIndex::open(
                 metric, dimensions, rows, header, sections,
             )?)),
+            Some(ivf::MAGIC) => Body::Ivf(Box::new(Ivf::open(metric, dimensions, rows, sections)?)),
             _ => {
                 return Err(VectorsError::invalid(
                     "index",
@@ -170,6 +180,9 @@ impl VectorIndex {
             Body::Hnsw(index) if !parameters.exact => {
                 index.search(query, parameters, allowed, originals, &mut scratch.hnsw)
             }
+            Body::Ivf(index) if !parameters.exact => {
+                index.search(query, parameters, allowed, originals, &mut scratch.ivf)
+            }
             _ => flat::search(
                 originals,
                 self.metric,
@@ -191,6 +204,7 @@ impl VectorIndex {
         match &self.body {
             Body::Flat => IndexKind::Flat,
             Body::Hnsw(_) => IndexKind::Hnsw,
+            Body::Ivf(_) => IndexKind::Ivf,
         }
     }
 
@@ -199,6 +213,7 @@ impl VectorIndex {
         match &self.body {
             Body::Flat => 0,
             Body::Hnsw(index) => index.bytes_in_memory(),
+            Body::Ivf(index) => index.bytes_in_memory(),
         }
     }
 }
