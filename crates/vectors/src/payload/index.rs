@@ -247,9 +247,7 @@ impl FieldIndex {
             _ => return Ok(None),
         };
         if !self.covers(rows) {
-            let uncovered = self.uncovered(rows);
-            drop_rows(&mut selection.sure, &uncovered);
-            add(&mut selection.possible, &uncovered);
+            selection.forget(&self.uncovered(rows));
         }
         Ok(Some(selection))
     }

@@ -18,15 +18,17 @@ mod selection;
 mod tests;
 mod wanted;
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 pub use facets::facet;
 pub use index::FieldIndex;
 pub use kind::PayloadIndexKind;
 pub use order::{Direction, Ordered, order_value, ordered};
 pub use rows::{Cardinality, FilterCache, Plan, PlanParameters, estimate, plan, rows};
-pub use wanted::{fields_wanting_index, kind_for_values};
+pub use wanted::{fields_wanting_index, kind_for_field, kind_for_values};
 
 use crate::error::VectorsError;
 use crate::filter::FieldPath;
@@ -79,6 +81,23 @@ impl PayloadIndexes {
         let mut indexes = PayloadIndexes::default();
         for index in schema {
             indexes.add(FieldIndex::new(index.key.parse()?, index.kind.clone())?)?;
+        }
+        Ok(indexes)
+    }
+
+    /// Indexes of `rows` rows that are there already: of a segment about to be sealed, or of a field that gets its index
+    /// later.
+    ///
+    /// # Errors
+    /// As [`PayloadIndexes::growing`], and what `payload` says of a row that can't be read.
+    pub fn build<'p>(
+        schema: &[PayloadIndexSchema],
+        rows: u32,
+        mut payload: impl FnMut(u32) -> Result<Cow<'p, Payload>, VectorsError>,
+    ) -> Result<Self, VectorsError> {
+        let mut indexes = PayloadIndexes::growing(schema)?;
+        for row in 0..rows {
+            indexes.insert(row, &*payload(row)?);
         }
         Ok(indexes)
     }

@@ -35,11 +35,10 @@ pub fn rows(
     indexes: &PayloadIndexes,
 ) -> Result<RowSet, VectorsError> {
     let selection = Evaluation { view, indexes }.filter(filter)?;
-    let open = selection.open();
-    let mut rows = selection.sure;
-    if is_none(&open) {
+    let (mut rows, open) = selection.into_parts();
+    let Some(open) = open else {
         return Ok(rows);
-    }
+    };
     let live = view.live();
     let matcher = Matcher::new(filter, &|key| indexes.words_of(key));
     for row in open.iter().filter(|&row| live.contains(row)) {
@@ -66,8 +65,8 @@ pub fn estimate(
     indexes: &PayloadIndexes,
 ) -> Result<Cardinality, VectorsError> {
     let selection = Evaluation { view, indexes }.filter(filter)?;
-    let min = live_count(&selection.sure, view);
-    let max = live_count(&selection.possible, view);
+    let min = live_count(selection.sure(), view);
+    let max = live_count(selection.possible(), view);
     // Of a row about which nothing is known, either may be true.
     Ok(Cardinality {
         min,
@@ -99,27 +98,35 @@ struct Evaluation<'a> {
 impl Evaluation<'_> {
     fn filter(&self, filter: &Filter) -> Result<Selection, VectorsError> {
         let rows = self.view.rows();
-        let mut all = Selection::all(rows);
+        let mut all: Option<Selection> = None;
+        let mut both = |more: Selection| {
+            match &mut all {
+                Some(all) => all.and(&more),
+                None => all = Some(more),
+            }
+            all.as_ref().is_some_and(|all| is_none(all.possible()))
+        };
         for condition in &filter.must {
-            all.and(&self.condition(condition)?);
-            if is_none(&all.possible) {
-                return Ok(all);
+            if both(self.condition(condition)?) {
+                return Ok(Selection::none(rows));
             }
         }
         for condition in &filter.must_not {
-            all.and(&self.condition(condition)?.not());
+            if both(self.condition(condition)?.not()) {
+                return Ok(Selection::none(rows));
+            }
         }
-        if !filter.should.is_empty() {
-            let mut any = Selection::none(rows);
-            for condition in &filter.should {
+        if let Some((first, others)) = filter.should.split_first() {
+            let mut any = self.condition(first)?;
+            for condition in others {
                 any.or(&self.condition(condition)?);
             }
-            all.and(&any);
+            both(any);
         }
         if let Some(min_should) = &filter.min_should {
-            all.and(&self.at_least(&min_should.conditions, min_should.count)?);
+            both(self.at_least(&min_should.conditions, min_should.count)?);
         }
-        Ok(all)
+        Ok(all.unwrap_or_else(|| Selection::exactly(RowSet::all(rows))))
     }
 
     /// At least `count` of the conditions.
@@ -133,8 +140,8 @@ impl Evaluation<'_> {
         for condition in conditions {
             let selection = self.condition(condition)?;
             for (counts, set) in [
-                (&mut sure, &selection.sure),
-                (&mut possible, &selection.possible),
+                (&mut sure, selection.sure()),
+                (&mut possible, selection.possible()),
             ] {
                 set.iter().for_each(|row| counts[row as usize] += 1);
             }
@@ -148,10 +155,7 @@ impl Evaluation<'_> {
             }
             set
         };
-        Ok(Selection {
-            sure: enough(&sure),
-            possible: enough(&possible),
-        })
+        Ok(Selection::with_maybe(enough(&sure), &enough(&possible)))
     }
 
     fn condition(&self, condition: &Condition) -> Result<Selection, VectorsError> {
@@ -205,26 +209,23 @@ impl Evaluation<'_> {
             && filter.should.is_empty()
             && filter.must_not.is_empty()
             && filter.min_should.is_none();
-        let mut all = Selection::unknown(rows).possible;
+        let mut all = RowSet::all(rows);
         let mut sure = RowSet::none(rows);
         for condition in &filter.must {
             let one = self.in_object(place, condition)?;
-            super::selection::keep(&mut all, &one.possible);
+            super::selection::keep(&mut all, one.possible());
             if alone {
-                sure = one.sure;
+                sure = one.sure().clone();
             }
         }
         if !filter.should.is_empty() {
             let mut any = RowSet::none(rows);
             for condition in &filter.should {
-                super::selection::add(&mut any, &self.in_object(place, condition)?.possible);
+                super::selection::add(&mut any, self.in_object(place, condition)?.possible());
             }
             super::selection::keep(&mut all, &any);
         }
-        Ok(Selection {
-            sure,
-            possible: all,
-        })
+        Ok(Selection::with_maybe(sure, &all))
     }
 
     /// That one object at `place` satisfies a condition.

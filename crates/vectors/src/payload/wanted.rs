@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::kind::PayloadIndexKind;
+use crate::error::VectorsError;
 use crate::filter::{Condition, FieldPath, Filter};
+use crate::segment::SegmentView;
 
 /// Fields that the filter's conditions look at, each with the kind of index that answers them; `None` where any kind
 /// does, and the values say which suits (see [`kind_for_values`]). A field is named once for each kind.
@@ -49,6 +51,31 @@ fn collect(
             wanted.push(entry);
         }
     }
+}
+
+/// Rows looked at to learn what a field's values are.
+const SAMPLED_ROWS_MAX: u32 = 256;
+
+/// The kind of index for a field that a filter wants indexed: what its condition says, else what suits the field's values
+/// in rows spread over the segment. Integers and floats are one: whichever the condition names serves both.
+///
+/// # Errors
+/// [`VectorsError::Corrupt`] when a payload is damaged.
+pub fn kind_for_field(
+    key: &FieldPath,
+    by_condition: Option<PayloadIndexKind>,
+    view: &dyn SegmentView,
+) -> Result<PayloadIndexKind, VectorsError> {
+    if let Some(kind) = by_condition {
+        return Ok(kind);
+    }
+    let step = view.rows().div_ceil(SAMPLED_ROWS_MAX).max(1);
+    let mut values = Vec::new();
+    for row in (0..view.rows()).step_by(step as usize) {
+        let payload = view.payload(row)?;
+        values.extend(key.values(&payload).into_iter().cloned());
+    }
+    Ok(kind_for_values(&values))
 }
 
 /// The kind of index that suits most of these values of a field; keyword when none says anything.

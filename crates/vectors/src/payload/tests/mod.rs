@@ -18,11 +18,7 @@ use view::View;
 
 /// Indexes of every row of a view.
 fn grown(schema: &[PayloadIndexSchema], view: &View) -> PayloadIndexes {
-    let mut indexes = PayloadIndexes::growing(schema).unwrap();
-    for (row, payload) in (0u32..).zip(&view.payloads) {
-        indexes.insert(row, payload);
-    }
-    indexes
+    PayloadIndexes::build(schema, view.rows(), |row| view.payload(row)).unwrap()
 }
 
 /// The same written as sections and opened from them.
@@ -206,6 +202,9 @@ fn filters_name_the_indexes_they_would_like() {
             named("a", Some("text")),
         ]
     );
+    let view = View::of([json!({"b": [1.5, 2.5]}), json!({}), json!({"b": 3.5})]);
+    let kind = kind_for_field(&"b".parse().unwrap(), None, &view).unwrap();
+    assert_eq!(kind, PayloadIndexKind::Float);
     let values = [json!(1), json!(2), json!("x"), Value::Null];
     assert_eq!(kind_for_values(&values), PayloadIndexKind::Integer);
 }
