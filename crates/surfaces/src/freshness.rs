@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
 
@@ -10,20 +11,25 @@ use http::request::Parts;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fresh(pub bool);
 
-impl<S: Send + Sync> FromRequestParts<S> for Fresh {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        let directives = parts
-            .headers
+impl Fresh {
+    /// What the headers of a request ask for.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let directives = headers
             .get_all(CACHE_CONTROL)
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','));
-        let fresh = directives.map(str::trim).any(|directive| {
+        Fresh(directives.map(str::trim).any(|directive| {
             directive.eq_ignore_ascii_case("no-store") || directive.eq_ignore_ascii_case("no-cache")
-        });
-        Ok(Fresh(fresh))
+        }))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Fresh {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Fresh::of(&parts.headers))
     }
 }
 

@@ -1,9 +1,11 @@
 //! `fornax mcp`: what a client that starts its servers itself sees.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -139,4 +141,38 @@ fn a_server_that_cannot_be_reached_is_an_error_per_request() {
         let reason = answer["error"]["message"].as_str().expect("text");
         assert!(reason.contains("could not reach"), "{reason}");
     }
+}
+
+#[test]
+fn a_caller_that_hangs_up_ends_its_call() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(&directory.path().join("data"), &[]);
+    let arguments = json!({"model": "fornax-nano", "prompt": "Speak, I charge you, speak"});
+    let call = json!({"name": "generate", "arguments": arguments});
+    let body = modern(1, "tools/call", call).to_string();
+    let cancelled = || {
+        let metrics = server.get("/metrics", &server.key).body;
+        metrics.lines().any(|line| {
+            line.starts_with("fornax_requests_total") && line.contains("outcome=\"cancelled\"")
+        })
+    };
+    assert!(!cancelled());
+    // A toy model may have answered before we hang up; some time it has not.
+    eventually("a call that is cancelled", || {
+        let mut connection = TcpStream::connect(&server.address).expect("connect");
+        write!(
+            connection,
+            "POST /mcp HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+             accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\n\
+             mcp-method: tools/call\r\nmcp-name: generate\r\ncontent-length: {}\r\n\r\n{body}",
+            server.address,
+            server.key,
+            body.len()
+        )
+        .expect("written");
+        std::thread::sleep(Duration::from_millis(100));
+        drop(connection);
+        std::thread::sleep(Duration::from_millis(100));
+        cancelled().then_some(())
+    });
 }

@@ -18,6 +18,7 @@ use super::types::{
     EmbedAnswer, EmbedArguments, GenerateArguments, MessageArgument, MessageRole, ModelAnswer,
     ModelEntry,
 };
+use crate::freshness::Fresh;
 use crate::state::App;
 
 /// Texts in one call of `embed`. Vectors go over this protocol as decimal text, twice.
@@ -57,6 +58,12 @@ pub fn caller_of(extensions: &Extensions) -> Result<(App, Identity), ErrorData> 
         Some((app, identity))
     });
     found.ok_or_else(|| ErrorData::internal_error("the request came without an identity", None))
+}
+
+/// Whether a request asks for results that are computed now, as a header of its own says over HTTP.
+pub fn wants_fresh(context: &RequestContext<RoleServer>) -> bool {
+    let parts = context.extensions.get::<http::request::Parts>();
+    parts.is_some_and(|parts| Fresh::of(&parts.headers).0)
 }
 
 /// The W3C trace context that a message carries in its `_meta`, as headers would.

@@ -24,6 +24,8 @@ pub struct Call {
     pub identity: Identity,
     /// Progress and log messages to the caller.
     pub reporter: Reporter,
+    /// The caller asked for a result that is computed now (`Cache-Control: no-store`).
+    pub fresh: bool,
 }
 
 /// What a tool gives: the JSON of its output type, or why not.

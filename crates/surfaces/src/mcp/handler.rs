@@ -248,6 +248,7 @@ impl ServerHandler for Handler {
             app,
             identity,
             reporter: reporter.clone(),
+            fresh: convert::wants_fresh(&context),
         };
         let outcome = tool.call(call, request.arguments.unwrap_or_default());
         let running: Running = Box::pin(guarded(tool.name(), outcome).instrument(span));

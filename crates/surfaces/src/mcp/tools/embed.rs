@@ -17,7 +17,8 @@ pub fn tool() -> Tool {
         long: true,
     };
     Tool::new(facts, |call: Call, arguments: EmbedArguments| async move {
-        let request = convert::embed_request(arguments)?;
+        let mut request = convert::embed_request(arguments)?;
+        request.fresh = call.fresh;
         let embeddings = call.app.service.embed(&call.identity, request).await?;
         Ok::<EmbedAnswer, Error>(convert::embed_answer(embeddings))
     })

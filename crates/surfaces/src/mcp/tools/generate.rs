@@ -29,7 +29,8 @@ pub fn tool() -> Tool {
         facts,
         |call: Call, arguments: GenerateArguments| async move {
             let tokens_max = arguments.max_tokens;
-            let request = convert::chat_request(arguments)?;
+            let mut request = convert::chat_request(arguments)?;
+            request.options.fresh = call.fresh;
             let generation = call.app.service.chat(&call.identity, request).await?;
             gather(generation, &call.reporter, tokens_max).await
         },
