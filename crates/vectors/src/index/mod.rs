@@ -194,6 +194,13 @@ impl VectorIndex {
         }
     }
 
+    fn graph(&self) -> Option<&HnswIndex> {
+        match &self.body {
+            Body::Hnsw(index) => Some(index),
+            Body::Flat | Body::Ivf(_) => None,
+        }
+    }
+
     /// Rows the index covers.
     pub fn rows(&self) -> u32 {
         self.rows

@@ -338,6 +338,49 @@ fn one_thread_builds_the_same_bytes_and_more_threads_the_same_quality() {
 }
 
 #[test]
+fn a_merge_keeps_the_largest_graph_heals_it_and_finds_as_much_as_a_new_one() {
+    let dimensions = 32;
+    let old = Case::new(4000, dimensions, Metric::Euclid, Quantization::Int8);
+    // A quarter of the old rows died; the others moved up, and a thousand new rows follow.
+    let mut random = Random::new(12);
+    let (mut values, mut new_rows) = (Vec::new(), Vec::new());
+    for row in old.values.chunks_exact(dimensions) {
+        if random.below(4) == 0 {
+            new_rows.push(u32::MAX);
+        } else {
+            new_rows.push((values.len() / dimensions) as u32);
+            values.extend_from_slice(row);
+        }
+    }
+    values.extend(clustered(1000, dimensions, 77, Metric::Euclid));
+    let mut merged = Case::new(10, dimensions, Metric::Euclid, Quantization::Int8);
+    merged.values = values;
+    let mut recalls = Vec::new();
+    let previous = Previous {
+        index: &old.index,
+        new_rows: &new_rows,
+    };
+    for previous in [None, Some(previous)] {
+        let parameters = parameters(Metric::Euclid, Quantization::Int8);
+        let control = BuildControl::default();
+        let built = VectorIndex::build(&merged.originals(), &parameters, previous, &control);
+        merged.index = built.expect("index");
+        assert_eq!(control.done(), merged.index.rows());
+        recalls.push(merged.recall(32, Allowed::default()));
+    }
+    assert!(recalls[1] > recalls[0] - 0.02, "{recalls:?}");
+    let nonsense = vec![7; 4000];
+    let previous = Previous {
+        index: &old.index,
+        new_rows: &nonsense,
+    };
+    let parameters = parameters(Metric::Euclid, Quantization::Int8);
+    let control = BuildControl::default();
+    VectorIndex::build(&merged.originals(), &parameters, Some(previous), &control)
+        .expect("a new graph");
+}
+
+#[test]
 fn a_cancelled_build_ends() {
     let values = clustered(3000, 8, 1, Metric::Euclid);
     let originals = SliceOriginals::new(8, Values::Float32(&values));

@@ -289,15 +289,6 @@ impl ScalarCodes {
             }
         }
     }
-
-    /// Fetches a row's first lines.
-    #[inline]
-    pub(crate) fn prefetch(&self, row: u32) {
-        let at = row as usize * self.stride;
-        for offset in (0..self.stride.min(256)).step_by(64) {
-            graph::prefetch(&self.codes, at + offset);
-        }
-    }
 }
 
 impl Coding {

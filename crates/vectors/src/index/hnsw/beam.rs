@@ -1,7 +1,5 @@
 //! The state of one traversal: the sorted list of candidates, the rows already met, and buffers.
 
-use kernels::graph::prefetch;
-
 /// Rows are numbered below this: the lowest bit of a candidate's row word says whether it was expanded.
 pub(crate) const ROWS_MAX: u32 = 1 << 31;
 
@@ -116,10 +114,6 @@ impl Beam {
     pub(crate) fn items(&self) -> &[Candidate] {
         &self.items
     }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.items.len() == self.capacity
-    }
 }
 
 /// Rows met by a traversal, one bit each. Numbers that are no rows count as met, so that a damaged link leads nowhere.
@@ -144,7 +138,7 @@ impl Visited {
         }
         self.touched.clear();
         self.rows = rows;
-        if rows % 64 != 0
+        if !rows.is_multiple_of(64)
             && let Some(last) = self.words.last_mut()
         {
             *last = u64::MAX << (rows % 64);
@@ -164,11 +158,6 @@ impl Visited {
         }
         *word |= bit;
         new
-    }
-
-    #[inline]
-    pub(crate) fn prefetch(&self, row: u32) {
-        prefetch(&self.words, row as usize / 64);
     }
 }
 
@@ -207,7 +196,7 @@ mod tests {
             .map(Candidate::row)
             .collect();
         assert_eq!(order, [5, 3]);
-        assert!(beam.is_full());
+        assert_eq!(beam.items().len(), 3);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::VectorsError;
 use crate::index::BuildControl;
+use crate::index::hnsw::adopt::shuffle;
 use crate::index::hnsw::beam::{Beam, Candidate};
 use crate::index::hnsw::graph::{Growing, Links, NONE};
 use crate::index::hnsw::recall::{Curve, MEASURED_EF, MEASURED_K};
@@ -35,10 +36,7 @@ pub(crate) fn entry_count(rows: usize) -> usize {
 /// All rows in the order they are inserted.
 pub(crate) fn insertion_order(rows: u32, seed: u64) -> Vec<u32> {
     let mut order: Vec<u32> = (0..rows).collect();
-    let mut random = Random::new(seed);
-    for index in (1..order.len()).rev() {
-        order.swap(index, random.below(index + 1));
-    }
+    shuffle(&mut order, &mut Random::new(seed));
     order
 }
 
@@ -60,11 +58,11 @@ pub(crate) struct Builder<'a, S> {
 pub(crate) struct Worker {
     pub(crate) traversal: Traversal,
     pub(crate) query: PreparedQuery,
-    selection: Selection,
+    pub(crate) selection: Selection,
     chosen: Vec<u32>,
     neighbours: Vec<u32>,
-    distances: Vec<f32>,
-    candidates: Vec<Candidate>,
+    pub(crate) distances: Vec<f32>,
+    pub(crate) candidates: Vec<Candidate>,
     other: PreparedQuery,
 }
 

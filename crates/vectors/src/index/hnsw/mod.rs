@@ -1,5 +1,6 @@
 //! A navigable small-world graph over codes (Malkov & Yashunin 2016), traversed on codes and ranked again on originals.
 
+pub(crate) mod adopt;
 pub(crate) mod beam;
 pub(crate) mod build;
 pub(crate) mod filtered;
@@ -17,6 +18,7 @@ use crate::quantize::store::Store;
 use crate::quantize::{Originals, PreparedQuery, ScalarCodes, Width};
 use crate::rows::{Allowed, RowSet, Scored};
 use crate::schema::{HnswParameters, Metric, Quantization};
+use adopt::Adopted;
 use beam::{Beam, ROWS_MAX};
 use build::Builder;
 use filtered::Plan;
@@ -120,7 +122,7 @@ impl HnswIndex {
         previous: Option<Previous<'_>>,
         control: &BuildControl,
     ) -> Result<Self, VectorsError> {
-        let _ = previous;
+        let adopted = previous.and_then(|previous| adoptable(previous, parameters));
         let rows = originals.rows();
         if rows >= ROWS_MAX {
             return Err(VectorsError::Limit {
@@ -136,9 +138,9 @@ impl HnswIndex {
                     originals,
                     metric: parameters.metric,
                 };
-                build_graph(&space, rows, parameters, control)?
+                build_graph(&space, rows, parameters, adopted, control)?
             }
-            Codes::Scalar(codes) => build_graph(codes, rows, parameters, control)?,
+            Codes::Scalar(codes) => build_graph(codes, rows, parameters, adopted, control)?,
         };
         Ok(HnswIndex {
             metric: parameters.metric,
@@ -284,11 +286,6 @@ impl HnswIndex {
         }
         Ok(scratch.top.best().to_vec())
     }
-
-    /// Distances computed by the last search with this scratch, for measuring.
-    pub(crate) fn compared(scratch: &HnswScratch) -> usize {
-        scratch.traversal.compared
-    }
 }
 
 /// How many rows are allowed, or a little more: deletes and filter are counted apart.
@@ -300,16 +297,30 @@ fn allowed_rows(allowed: Allowed<'_>, rows: u32) -> usize {
     live.min(filter) as usize
 }
 
+/// The old graph, when it has the shape that the new one shall have.
+fn adoptable<'a>(previous: Previous<'a>, parameters: &IndexParameters) -> Option<Adopted<'a>> {
+    let index = previous.index.graph()?;
+    let same = index.metric == parameters.metric && index.parameters == parameters.hnsw;
+    same.then_some(Adopted {
+        graph: &index.graph,
+        new_rows: previous.new_rows.get(..index.rows as usize)?,
+    })
+}
+
 fn build_graph<S: Space>(
     space: &S,
     rows: u32,
     parameters: &IndexParameters,
+    adopted: Option<Adopted<'_>>,
     control: &BuildControl,
 ) -> Result<(Graph, Curve), VectorsError> {
     let m = usize::from(parameters.hnsw.m);
     let degree = 2 * m;
     let mut links = Store::zeroed("graph", rows as usize * degree * 4)?;
-    let order = build::insertion_order(rows, parameters.seed);
+    let kept_first = adopted.and_then(|adopted| adopted.order(rows, parameters.seed));
+    let adopted = adopted.filter(|_| kept_first.is_some());
+    let (order, kept) =
+        kept_first.unwrap_or_else(|| (build::insertion_order(rows, parameters.seed), 0));
     let entries = build::entry_count(rows as usize);
     let mut curve = Curve::default();
     if let Store::Owned(buffer) = &mut links {
@@ -321,12 +332,16 @@ fn build_graph<S: Space>(
         let ef = (parameters.hnsw.ef_construct as usize).max(m);
         let builder = Builder::new(space, growing, &order, entries, m, ef);
         let held_back = (rows as usize).saturating_sub(HELD_BACK);
-        let measured_from = if held_back >= MEASURED_FROM_ROWS {
+        let measured_from = if held_back >= MEASURED_FROM_ROWS.max(kept) {
             held_back
         } else {
             rows as usize
         };
-        builder.insert_all(0..measured_from, parameters.threads, control)?;
+        if let Some(adopted) = adopted {
+            builder.adopt(adopted, rows)?;
+            control.advance(kept as u32)?;
+        }
+        builder.insert_all(kept..measured_from, parameters.threads, control)?;
         curve = builder.measure_recall(measured_from)?;
         builder.insert_all(measured_from..rows as usize, parameters.threads, control)?;
     }
