@@ -20,11 +20,13 @@
 //! 3. Bytes that make no sense are an error, never a panic: counts and widths are checked where they are read.
 
 mod list;
+mod live;
 mod packing;
 mod sealed;
 mod top;
 
 pub(crate) use list::{BlockBuffer, MemoryList, PostingBlocks};
+pub(crate) use live::LiveCounts;
 pub(crate) use sealed::{SealedList, SealedLists, SealedListsWriter, u32_at};
 pub(crate) use top::{Search, top_rows};
 

@@ -7,8 +7,8 @@ use super::weights::Weights;
 use crate::error::VectorsError;
 use crate::point::SparseVector;
 use crate::postings::{
-    BlockBuffer, MemoryList, PostingBlocks, SealedList, SealedLists, SealedListsWriter, Search,
-    top_rows, u32_at,
+    BlockBuffer, LiveCounts, MemoryList, PostingBlocks, SealedList, SealedLists, SealedListsWriter,
+    Search, top_rows, u32_at,
 };
 use crate::rows::{Allowed, AtomicRowSet, Scored};
 use crate::storage::{Bytes, SectionId, Sections};
@@ -29,6 +29,8 @@ pub struct SparseIndex {
     rows: u32,
     rows_with_vector: u32,
     lists: Lists,
+    /// Live rows by dimension.
+    frequencies: LiveCounts,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,7 @@ impl SparseIndex {
                 lists: HashMap::new(),
                 present: Vec::new(),
             },
+            frequencies: LiveCounts::default(),
         }
     }
 
@@ -128,6 +131,7 @@ impl SparseIndex {
         }
         present.resize(row as usize / 8 + 1, 0);
         present[row as usize / 8] |= 1 << (row % 8);
+        self.frequencies.clear();
         self.rows = row + 1;
         self.rows_with_vector += 1;
         Ok(())
@@ -182,7 +186,11 @@ impl SparseIndex {
             let count = match (self.list(dimension)?, live) {
                 (None, _) => 0,
                 (Some(list), None) => list.rows() as u64,
-                (Some(list), Some(live)) => list.count(live)?,
+                // Deaths are counted before the rows: what dies meanwhile is counted again by the next query.
+                (Some(list), Some(live)) => {
+                    self.frequencies
+                        .get(live.removed(), dimension, || list.count(live))?
+                }
             };
             frequencies.push(count);
         }
@@ -364,6 +372,7 @@ impl SparseIndex {
                     keys,
                 )?,
             },
+            frequencies: LiveCounts::default(),
         })
     }
 

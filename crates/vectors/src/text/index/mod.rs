@@ -38,7 +38,9 @@ use self::sealed::SealedText;
 use super::analysis::{Analyzer, AnalyzerOptions};
 use super::query::TextQuery;
 use crate::error::VectorsError;
-use crate::postings::{BLOCK_ROWS, MemoryList, PostingBlocks, SealedList, Search, top_rows};
+use crate::postings::{
+    BLOCK_ROWS, LiveCounts, MemoryList, PostingBlocks, SealedList, Search, top_rows,
+};
 use crate::rows::{Allowed, AtomicRowSet, RowSet, Scored};
 use crate::storage::{Bytes, SectionId, Sections};
 
@@ -49,6 +51,8 @@ pub struct TextIndex {
     words: Words,
     /// Documents and tokens among the live rows, and how many rows were dead when they were counted.
     counted: Mutex<Option<(u32, Totals)>>,
+    /// Live rows by number of term.
+    frequencies: LiveCounts,
 }
 
 #[derive(Debug)]
@@ -120,6 +124,7 @@ impl TextIndex {
             analyzer: Analyzer::new(options)?,
             words: Words::Memory(MemoryText::default()),
             counted: Mutex::new(None),
+            frequencies: LiveCounts::default(),
         })
     }
 
@@ -147,6 +152,7 @@ impl TextIndex {
             .counted
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner) = None;
+        self.frequencies.clear();
         words.insert(&self.analyzer, row, texts)
     }
 
@@ -166,10 +172,14 @@ impl TextIndex {
             let count = match (self.list(term)?, live) {
                 (None, _) => 0,
                 (Some((_, list)), None) => list.rows() as u64,
-                (Some((_, list)), Some(live)) => {
-                    let mut count = 0;
-                    list.each_row(&mut |row| count += u64::from(live.contains(row)))?;
-                    count
+                (Some((number, list)), Some(live)) => {
+                    // Taken before the rows: what dies meanwhile is counted again by the next query.
+                    let removed = live.removed();
+                    self.frequencies.get(removed, number as u32, || {
+                        let mut count = 0;
+                        list.each_row(&mut |row| count += u64::from(live.contains(row)))?;
+                        Ok(count)
+                    })?
                 }
             };
             frequencies.push(count);
@@ -282,6 +292,7 @@ impl TextIndex {
             analyzer: Analyzer::new(&options)?,
             words: Words::Sealed(Box::new(words)),
             counted: Mutex::new(None),
+            frequencies: LiveCounts::default(),
         })
     }
 

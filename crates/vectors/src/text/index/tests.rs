@@ -98,18 +98,24 @@ fn by_formula(
         .map(|(_, document)| document.len())
         .sum::<usize>() as f64
         / count;
+    let weights: Vec<f64> = terms
+        .iter()
+        .map(|term| {
+            let with = alive
+                .iter()
+                .filter(|(_, document)| frequency(document, term) > 0.0)
+                .count() as f64;
+            ((count - with + 0.5) / (with + 0.5) + 1.0).ln()
+        })
+        .collect();
     alive
         .iter()
         .filter_map(|(row, document)| {
             let mut score = 0.0;
-            for term in terms {
-                let with = alive
-                    .iter()
-                    .filter(|(_, document)| frequency(document, term) > 0.0)
-                    .count() as f64;
+            for (term, weight) in terms.iter().zip(&weights) {
                 let tf = frequency(document, term);
                 let norm = 1.2 * (1.0 - 0.75 + 0.75 * document.len() as f64 / average);
-                score += ((count - with + 0.5) / (with + 0.5) + 1.0).ln() * tf * 2.2 / (tf + norm);
+                score += weight * tf * 2.2 / (tf + norm);
             }
             (score > 0.0).then_some((*row, score))
         })
