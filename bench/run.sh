@@ -14,4 +14,8 @@ for shape in smollm2 tiny; do
 done
 python3 bench/serve/bench.py --fornax "$fornax" --peer bench/work/peer/bin/llama-server --model bench/work/smollm2-q4_0.gguf --name 135m-q4_0 --repeats 3
 python3 bench/serve/bench.py --fornax "$fornax" --peer bench/work/peer/bin/llama-server --model bench/work/tiny-q4_0.gguf --name 1.1b-q4_0 --tokens 32 --rounds 1 --repeats 1 --shared 4
+# PyTorch comes from the system's python3-torch where the default interpreter lacks it.
+cargo build --release -p physics --example bench_physics
+torch_python=python3; "$torch_python" -c 'import torch' 2>/dev/null || torch_python=/usr/bin/python3
+"$torch_python" bench/physics/bench.py --training
 python3 bench/render.py

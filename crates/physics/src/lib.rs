@@ -10,6 +10,7 @@
 
 #[cfg(feature = "accelerator")]
 pub mod accelerator;
+pub mod compatibility;
 pub mod device;
 pub mod error;
 pub mod insight;

@@ -18,6 +18,8 @@ pub const MODES_MAX: usize = 1 << 20;
 pub const DIMENSIONS_MAX: usize = 1_024;
 /// The Planck length in metres, at the precision of the compatible behaviour (CODATA 2018: 1.616255e-35).
 pub const PLANCK_LENGTH: f64 = 1.616e-35;
+/// Bits of the fraction of an `f64`; all zero in a power of two.
+const MANTISSA_BITS: u32 = 52;
 /// The levels of a Kaluza-Klein tower that are listed.
 const KALUZA_KLEIN_LEVELS: u32 = 10;
 /// Space and time as seen at low energies.
@@ -114,8 +116,15 @@ impl Vibration {
     /// More than [`MODES_MAX`] modes.
     pub fn spectrum(&self, modes: usize) -> Result<Vec<f64>, PhysicsError> {
         check_count("max_modes", modes, 0, MODES_MAX)?;
+        // The bound keeps every mode within `i32`, whose conversion the compiler vectorises.
+        let numbers = (1..=modes as i32).map(f64::from);
         let double = 2.0 * self.length;
-        Ok((1..=modes).map(|number| number as f64 / double).collect())
+        let inverse = 1.0 / double;
+        // A power of two divides exactly, and so does the product with its inverse, at a fifth of the cost.
+        if double.to_bits().trailing_zeros() >= MANTISSA_BITS && inverse.is_normal() {
+            return Ok(numbers.map(|number| number * inverse).collect());
+        }
+        Ok(numbers.map(|number| number / double).collect())
     }
 
     /// The Kaluza-Klein tower of circles of `radius`.

@@ -32,6 +32,12 @@ fn the_linear_spectrum_ignores_dimensions_and_is_bounded() {
     assert_eq!(spectrum, [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0]);
     let other = Vibration::new(26, 1.0).expect("string");
     assert_eq!(other.spectrum(10).expect("spectrum"), spectrum);
+    for length in [0.125, 1.0, 3.0, 0.7, 1e-308] {
+        let string = Vibration::new(10, length).expect("string");
+        for (index, energy) in string.spectrum(1_000).expect("spectrum").iter().enumerate() {
+            assert_eq!(*energy, string.energy(index as i64 + 1));
+        }
+    }
     assert!(string.spectrum(MODES_MAX + 1).is_err());
     assert!(Vibration::new(0, 1.0).is_err() && Vibration::new(10, 0.0).is_err());
 }
