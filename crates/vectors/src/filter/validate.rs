@@ -1,7 +1,7 @@
 //! Bounds of a filter. What passes here can be evaluated by recursion and in bounded time per point.
 
 use super::geo::GeoPoint;
-use super::language::{Condition, FieldTest, Filter, Number, Range};
+use super::language::{Condition, FieldTest, Filter, Number, Range, Scalar, ScalarSet};
 use crate::error::VectorsError;
 
 /// Deepest nesting of filters. People write two or three levels; each level costs a frame of the stack.
@@ -129,7 +129,19 @@ fn check_condition(
 fn check_test(test: &FieldTest) -> Result<(), VectorsError> {
     match test {
         FieldTest::Any(set) | FieldTest::Except(set) => {
-            limit("number of values", FILTER_VALUES_MAX, set.len())
+            limit("number of values", FILTER_VALUES_MAX, set.len())?;
+            let longest = match set {
+                ScalarSet::Texts(texts) => texts.iter().map(String::len).max(),
+                ScalarSet::Integers(_) => None,
+            };
+            limit(
+                "bytes of a value",
+                FILTER_TEXT_BYTES_MAX,
+                longest.unwrap_or(0),
+            )
+        }
+        FieldTest::Equal(Scalar::Text(text)) => {
+            limit("bytes of a value", FILTER_TEXT_BYTES_MAX, text.len())
         }
         FieldTest::Text(text)
         | FieldTest::TextAny(text)
@@ -221,4 +233,115 @@ fn check_line(field: &str, line: &[GeoPoint]) -> Result<(), VectorsError> {
     // Beyond 180 degrees: a polygon across the antimeridian goes on counting.
     line.iter()
         .try_for_each(|place| check_place(field, *place, 540.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::geo::{GeoBox, GeoCircle, GeoPolygon};
+    use crate::filter::{FieldPath, MinShould};
+
+    fn at(latitude: f64, longitude: f64) -> GeoPoint {
+        GeoPoint {
+            latitude,
+            longitude,
+        }
+    }
+
+    fn tested(test: FieldTest) -> Filter {
+        Filter {
+            must: vec![Condition::field(FieldPath::key("a"), test)],
+            ..Filter::default()
+        }
+    }
+
+    #[test]
+    fn errors_name_the_part_that_is_wrong() {
+        let circle = |latitude, radius_metres| {
+            FieldTest::GeoCircle(GeoCircle {
+                center: at(latitude, 0.0),
+                radius_metres,
+            })
+        };
+        let nested = Filter {
+            should: vec![
+                Condition::HasVector("v".into()),
+                Condition::Nested {
+                    key: FieldPath::key("list"),
+                    filter: tested(circle(0.0, -1.0)),
+                },
+            ],
+            ..Filter::default()
+        };
+        let none_of = Filter {
+            must_not: vec![Condition::Filter(Filter {
+                min_should: Some(MinShould {
+                    conditions: Vec::new(),
+                    count: 0,
+                }),
+                ..Filter::default()
+            })],
+            ..Filter::default()
+        };
+        let upside_down = FieldTest::GeoBox(GeoBox {
+            top_left: at(-10.0, 0.0),
+            bottom_right: at(10.0, 1.0),
+        });
+        let line = FieldTest::GeoPolygon(GeoPolygon {
+            exterior: vec![at(0.0, 0.0), at(0.0, 1.0), at(1.0, 1.0), at(1.0, 0.0)],
+            interiors: Vec::new(),
+        });
+        let nan = FieldTest::Number(Range {
+            gte: Some(Number::Float(f64::NAN)),
+            ..Range::default()
+        });
+        for (filter, field) in [
+            (tested(circle(91.0, 1.0)), "must[0].geo_radius.center.lat"),
+            (nested, "should[1].nested.must[0].geo_radius.radius"),
+            (none_of, "must_not[0].filter.min_should.min_count"),
+            (tested(upside_down), "must[0].geo_bounding_box.top_left.lat"),
+            (tested(line), "must[0].geo_polygon.exterior"),
+            (tested(nan), "must[0].range.gte"),
+        ] {
+            match filter.validate() {
+                Err(VectorsError::Invalid { field: named, .. }) => assert_eq!(named, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+        let fine = tested(FieldTest::Equal(Scalar::Bool(true)));
+        assert!(fine.validate().is_ok() && Filter::default().validate().is_ok());
+    }
+
+    #[test]
+    fn filters_are_bounded_in_depth_conditions_and_values() {
+        let is_over =
+            |filter: &Filter| matches!(filter.validate(), Err(VectorsError::Limit { .. }));
+        let mut deep = Filter::default();
+        for _ in 1..FILTER_DEPTH_MAX {
+            deep = Filter {
+                must: vec![Condition::Filter(deep)],
+                ..Filter::default()
+            };
+        }
+        assert!(!is_over(&deep));
+        let deeper = Filter {
+            must: vec![Condition::Filter(deep)],
+            ..Filter::default()
+        };
+        assert!(is_over(&deeper));
+        let conditions = |count| Filter {
+            should: vec![Condition::HasVector(String::new()); count],
+            ..Filter::default()
+        };
+        assert!(!is_over(&conditions(FILTER_CONDITIONS_MAX)));
+        assert!(is_over(&conditions(FILTER_CONDITIONS_MAX + 1)));
+        let values = |count: usize| {
+            tested(FieldTest::Any(ScalarSet::Integers(
+                (0..count as i64).collect(),
+            )))
+        };
+        assert!(!is_over(&values(FILTER_VALUES_MAX)) && is_over(&values(FILTER_VALUES_MAX + 1)));
+        let text = "a".repeat(FILTER_TEXT_BYTES_MAX + 1);
+        assert!(is_over(&tested(FieldTest::Phrase(text))));
+    }
 }

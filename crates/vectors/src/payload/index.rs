@@ -125,12 +125,13 @@ impl FieldIndex {
     /// Adds a row of a growing segment. Rows come in order, none left out, also those without the field.
     ///
     /// # Panics
-    /// For an index of a sealed segment.
+    /// For an index of a sealed segment, and for a row that isn't the next one.
     pub fn insert(&mut self, row: u32, payload: &Payload) {
         if self.covered.is_empty() {
-            self.covered.start = row;
+            self.covered = row..row;
         }
-        debug_assert!(row == self.covered.start || row == self.covered.end);
+        // A row left out would count as one without the field: results would be wrong.
+        assert_eq!(row, self.covered.end, "rows are indexed in order");
         self.covered.end = row + 1;
         let values = self.key.values(payload);
         if values.is_empty() {

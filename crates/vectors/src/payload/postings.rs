@@ -43,9 +43,24 @@ pub(crate) type Visit<'v> = dyn FnMut(&[u8], &mut dyn Iterator<Item = u32>) -> b
 /// Rows by key, growing or sealed.
 #[derive(Debug, Clone)]
 pub(crate) enum Postings {
-    Growing(BTreeMap<Box<[u8]>, Rows>),
+    Growing(Growing),
     Sealed(Sealed),
 }
+
+/// Rows by key in memory.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Growing {
+    tree: BTreeMap<Box<[u8]>, Rows>,
+    /// Estimate of the memory, kept as rows come so that asking for it costs nothing.
+    bytes: u64,
+}
+
+/// Two words for a key's box, two for its rows, and its share of the tree.
+const KEY_BYTES: u64 = 48;
+/// A bitmap with one container, boxed.
+const BITMAP_BYTES: u64 = 96;
+/// A row in a bitmap: 16 bits while it is sparse, less when it is dense.
+const ROW_BYTES: u64 = 2;
 
 /// The rows of a key while the segment grows; most keys of ids and times have one.
 #[derive(Debug, Clone)]
@@ -55,13 +70,15 @@ pub(crate) enum Rows {
 }
 
 impl Rows {
-    fn insert(&mut self, row: u32) {
+    /// Adds a row; returns how many bytes more that takes, about.
+    fn insert(&mut self, row: u32) -> u64 {
         match self {
-            Rows::One(one) if *one == row => {}
-            Rows::One(one) => *self = Rows::Many(Box::new([*one, row].into_iter().collect())),
-            Rows::Many(rows) => {
-                rows.insert(row);
+            Rows::One(one) if *one == row => 0,
+            Rows::One(one) => {
+                *self = Rows::Many(Box::new([*one, row].into_iter().collect()));
+                BITMAP_BYTES
             }
+            Rows::Many(rows) => u64::from(rows.insert(row)) * ROW_BYTES,
         }
     }
 
@@ -82,7 +99,7 @@ impl Rows {
 
 impl Default for Postings {
     fn default() -> Self {
-        Postings::Growing(BTreeMap::new())
+        Postings::Growing(Growing::default())
     }
 }
 
@@ -92,12 +109,13 @@ impl Postings {
     /// # Panics
     /// For a sealed segment, whose rows never change.
     pub fn insert(&mut self, key: &[u8], row: u32) {
-        let Postings::Growing(tree) = self else {
+        let Postings::Growing(Growing { tree, bytes }) = self else {
             panic!("a sealed segment gets no rows");
         };
         match tree.get_mut(key) {
-            Some(rows) => rows.insert(row),
+            Some(rows) => *bytes += rows.insert(row),
             None => {
+                *bytes += KEY_BYTES + key.len() as u64;
                 tree.insert(key.into(), Rows::One(row));
             }
         }
@@ -111,7 +129,7 @@ impl Postings {
     /// Adds the rows of a range of keys to `set`.
     pub fn add_range(&self, range: KeyRange<'_>, set: &mut RowSet) -> Result<(), VectorsError> {
         match self {
-            Postings::Growing(tree) => {
+            Postings::Growing(Growing { tree, .. }) => {
                 if is_ordered(range) {
                     for (_, rows) in tree.range::<[u8], _>(range) {
                         rows.each(&mut |row| set.insert(row));
@@ -131,7 +149,7 @@ impl Postings {
         visit: &mut Visit<'_>,
     ) -> Result<(), VectorsError> {
         match self {
-            Postings::Growing(tree) => {
+            Postings::Growing(Growing { tree, .. }) => {
                 if is_ordered(range) {
                     walk_tree(tree, range, falling, visit);
                 }
@@ -156,7 +174,7 @@ impl Postings {
     /// How many keys there are.
     pub fn keys(&self) -> usize {
         match self {
-            Postings::Growing(tree) => tree.len(),
+            Postings::Growing(growing) => growing.tree.len(),
             Postings::Sealed(sealed) => sealed.keys,
         }
     }
@@ -164,17 +182,7 @@ impl Postings {
     /// Estimate of the bytes in memory; a mapped section takes none of its own.
     pub fn bytes_in_memory(&self) -> u64 {
         match self {
-            Postings::Growing(tree) => tree
-                .iter()
-                .map(|(key, rows)| {
-                    let rows = match rows {
-                        Rows::One(_) => 0,
-                        Rows::Many(rows) => 64 + rows.serialized_size(),
-                    };
-                    // Two words for the key's box, two for the rows, and the tree's share.
-                    (48 + key.len() + rows) as u64
-                })
-                .sum(),
+            Postings::Growing(growing) => growing.bytes,
             Postings::Sealed(sealed) if sealed.bytes.is_mapped() => 0,
             Postings::Sealed(sealed) => sealed.bytes.len() as u64,
         }
@@ -183,7 +191,7 @@ impl Postings {
     /// The section of a sealed segment of `rows` rows.
     pub fn to_section(&self, rows: u32) -> Result<Vec<u8>, VectorsError> {
         match self {
-            Postings::Growing(tree) => section_of(tree, rows),
+            Postings::Growing(growing) => section_of(&growing.tree, rows),
             Postings::Sealed(sealed) => Ok(sealed.bytes.verify()?.to_vec()),
         }
     }

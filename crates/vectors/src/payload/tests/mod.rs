@@ -210,6 +210,19 @@ fn filters_name_the_indexes_they_would_like() {
 }
 
 #[test]
+fn memory_is_counted_as_rows_come() {
+    let view = numbers(5_000);
+    let fields = schema(&[("n", PayloadIndexKind::Integer)]);
+    let growing = grown(&fields, &view);
+    let bytes = growing.bytes_in_memory();
+    // Keys of 8 bytes, each with its own row; facts are a few bitmaps.
+    assert!((5_000 * 50..5_000 * 70).contains(&bytes), "{bytes}");
+    // Sealed in memory: key, end and row of each value, and the bitmaps of facts.
+    let bytes = sealed(&growing, 5_000).bytes_in_memory();
+    assert!((5_000 * 16..5_000 * 18).contains(&bytes), "{bytes}");
+}
+
+#[test]
 fn damaged_sections_are_errors() {
     let view = numbers(300);
     let fields = schema(&[
