@@ -477,7 +477,7 @@ fn metric_of(schema: &VectorSchema) -> Metric {
 }
 
 /// Each dense part at length 1; zeros stay.
-fn normalized(vector: &Vector) -> Vector {
+pub(super) fn normalized(vector: &Vector) -> Vector {
     let unit = |values: &[f32]| -> Vec<f32> {
         let squares: f64 = values.iter().map(|&value| f64::from(value).powi(2)).sum();
         let factor = if squares > 0.0 {

@@ -20,6 +20,7 @@ pub mod fusion;
 pub mod groups;
 pub mod mmr;
 mod request;
+mod scan;
 pub mod searcher;
 mod validate;
 
@@ -33,4 +34,5 @@ pub use request::{
     Direction, Hit, LookupFrom, OrderBy, Query, QueryRequest, SearchOptions, Stage, Target,
     TextParameters,
 };
+pub use scan::scan_by_examples;
 pub use searcher::{ExampleSearch, NearestSearch, Ranked, Searcher, TextSearch};
