@@ -22,8 +22,8 @@ use crate::collection::{Collection, CollectionOptions, Surroundings};
 use crate::error::VectorsError;
 use crate::memory::{Ledger, MemoryReport};
 use crate::schema::CollectionSchema;
-use crate::storage::RealDisk;
-use crate::storage::disk::SharedDisk;
+use crate::storage::disk::{SharedDisk, parent_of};
+use crate::storage::{Disk, RealDisk, manifest};
 
 /// Collections whose maintenance can wait at once; more are asked for again by their next write.
 const MAINTENANCE_QUEUE: usize = 1_024;
@@ -129,6 +129,9 @@ impl Database {
         let disk = Arc::clone(&options.disk);
         let root = directory.join("collections");
         disk.create_directory(&root)?;
+        // The names of both directories, without which everything below them would go with a power cut.
+        disk.sync_directory(directory)?;
+        disk.sync_directory(parent_of(directory))?;
         let lock = disk.lock(directory)?;
         let mut state = State::default();
         for entry in disk.list(&root)?.unwrap_or_default() {
@@ -136,6 +139,8 @@ impl Database {
                 continue;
             }
             if entry.name.starts_with(DELETED) {
+                disk.remove_directory(&root.join(&entry.name))?;
+            } else if never_finished(disk.as_ref(), &root.join(&entry.name))? {
                 disk.remove_directory(&root.join(&entry.name))?;
             } else if let Some(name) = decode(&entry.name) {
                 state.entries.insert(name, Entry::default());
@@ -374,6 +379,15 @@ impl State {
             .filter_map(|(_, name)| self.entries.get_mut(name)?.open.take())
             .collect()
     }
+}
+
+/// Whether a directory is what a crash left of a collection being created: no manifest, and nothing that needs one.
+fn never_finished(disk: &dyn Disk, directory: &Path) -> Result<bool, VectorsError> {
+    if disk.length(&directory.join(manifest::FILE_NAME))?.is_some() {
+        return Ok(false);
+    }
+    let entries = disk.list(directory)?.unwrap_or_default();
+    Ok(!entries.iter().any(|entry| entry.is_directory))
 }
 
 fn maintenance_thread(receiver: &Mutex<Receiver<String>>, state: &Weak<Mutex<State>>) {

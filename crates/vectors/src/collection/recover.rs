@@ -11,7 +11,7 @@ use crate::memory::{Component, Ledger};
 use crate::point::PointId;
 use crate::segment::SegmentView;
 use crate::segment::growing::{GrowingRows, GrowingSegment};
-use crate::segment::sealed::SealedSegment;
+use crate::segment::sealed::{SealedSegment, generation_of_live_file};
 use crate::storage::log::{self, Entry, Log, Tail};
 use crate::storage::{Disk, Manifest};
 
@@ -179,6 +179,7 @@ fn open_segments(
             });
         match opened {
             Ok(segment) => {
+                remove_unnamed(disk, &home, entry.tombstones)?;
                 let removed = segment.live().removed();
                 writer
                     .persisted
@@ -199,6 +200,23 @@ fn open_segments(
         }
     }
     Ok(sealed)
+}
+
+/// Removes from a segment's directory what a crash left before a switch of the manifest, or after one: tombstones that the
+/// manifest does not name, and files that never got their names.
+fn remove_unnamed(
+    disk: &dyn Disk,
+    segment: &Path,
+    tombstones: Option<u64>,
+) -> Result<(), VectorsError> {
+    for entry in disk.list(segment)?.unwrap_or_default() {
+        let generation = generation_of_live_file(&entry.name);
+        let unnamed = generation.is_some() && generation != tombstones;
+        if unnamed || entry.name.ends_with(".new") {
+            disk.remove(&segment.join(entry.name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Does again what a record says. A row that is as new already, because its segment was written before the crash, stays.

@@ -1,0 +1,430 @@
+//! What was acknowledged is there after the power was cut at any step, and nothing that was deleted is back; and a byte
+//! that changed on disk is named, whatever file it is in.
+//!
+//! The disk of these tests loses, tears and reorders everything that was not synced (see `faults`). A run is repeated once
+//! for each change it makes to the disk, with the power cut at that change, then the collection is opened again, the power
+//! cut once more during that, and again.
+
+mod faults;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use faults::{FaultDisk, Random};
+use platform::Clock;
+use serde_json::json;
+use vectors::collection::{
+    Collection, CollectionOptions, ScrollRequest, Selection, With, WriteOptions,
+};
+use vectors::database::{Database, DatabaseOptions};
+use vectors::filter::{Condition, FieldPath, FieldTest, Filter, Scalar};
+use vectors::schema::{CollectionSchema, Datatype, IndexKind, Metric, VectorSchema};
+use vectors::{Payload, Point, PointId, Vector, VectorsError};
+
+/// Different points: few, so that most writes replace or delete something.
+const POINTS: usize = 24;
+/// Values of the field that deletes by filter look at.
+const GROUPS: u64 = 6;
+
+fn schema() -> CollectionSchema {
+    CollectionSchema {
+        vectors: [(
+            String::new(),
+            VectorSchema::Dense {
+                dimensions: 2,
+                metric: Metric::Euclid,
+                datatype: Datatype::Float32,
+                multi: false,
+                index: IndexKind::Auto,
+                hnsw: Default::default(),
+                quantization: Default::default(),
+                on_disk: false,
+            },
+        )]
+        .into(),
+        index_from_rows: Some(12),
+        ..CollectionSchema::default()
+    }
+}
+
+fn open(disk: &FaultDisk) -> Result<Database, VectorsError> {
+    Database::open(
+        Path::new("/data"),
+        DatabaseOptions {
+            maintenance_threads: 0,
+            disk: Arc::new(disk.clone()),
+            clock: Clock::system(),
+            collection: CollectionOptions {
+                growing_rows_max: 8,
+                merge_width: 3,
+                ..CollectionOptions::default()
+            },
+            ..DatabaseOptions::default()
+        },
+    )
+}
+
+fn payload(value: serde_json::Value) -> Payload {
+    value.as_object().expect("object").clone()
+}
+
+fn point(id: u64, tag: u64) -> Point {
+    Point {
+        id: PointId::Number(id),
+        vectors: [(String::new(), Vector::Dense(vec![id as f32, 1.0]))].into(),
+        payload: payload(json!({"tag": tag, "group": id % GROUPS})),
+        expires_unix_ms: None,
+    }
+}
+
+/// Ids and tags of all points.
+fn contents(collection: &Collection) -> BTreeMap<u64, u64> {
+    let page = collection
+        .scroll(&ScrollRequest {
+            limit: 1000,
+            with: With::everything(),
+            ..ScrollRequest::default()
+        })
+        .expect("scroll");
+    let found: BTreeMap<u64, u64> = page
+        .points
+        .iter()
+        .map(|stored| {
+            let PointId::Number(id) = stored.id else {
+                panic!("{:?} was never written", stored.id);
+            };
+            assert_eq!(stored.vectors[""], Vector::Dense(vec![id as f32, 1.0]));
+            let payload = stored.payload.as_ref().expect("payload");
+            (id, payload["tag"].as_u64().expect("tag"))
+        })
+        .collect();
+    assert_eq!(found.len(), page.points.len(), "a point came twice");
+    assert_eq!(collection.count(None).expect("count"), found.len() as u64);
+    for &id in found.keys() {
+        let got = collection
+            .get(&[PointId::Number(id)], &With::nothing())
+            .expect("get");
+        assert_eq!(got.len(), 1, "{id} is in the walk and not found by id");
+    }
+    found
+}
+
+/// One write: ids and their tags after it, `None` for deleted.
+type Write = Vec<(u64, Option<u64>)>;
+
+/// What may be on disk.
+#[derive(Debug, Default, Clone)]
+struct Expected {
+    exists: bool,
+    /// Acknowledged as durable.
+    settled: BTreeMap<u64, u64>,
+    /// Written since, in order; the last one perhaps in part.
+    open: Vec<Write>,
+}
+
+impl Expected {
+    fn now(&self) -> BTreeMap<u64, u64> {
+        let mut now = self.settled.clone();
+        for write in &self.open {
+            apply(&mut now, write);
+        }
+        now
+    }
+
+    fn settle(&mut self) {
+        self.settled = self.now();
+        self.open.clear();
+    }
+
+    /// Compares what was found; from then on that is what is expected.
+    fn found(&mut self, found: BTreeMap<u64, u64>, context: &str) {
+        self.check(&found, context);
+        self.settled = found;
+        self.open.clear();
+    }
+
+    /// The log keeps the order of writes: what is found is all of some, a part of the next, and none after.
+    fn check(&self, found: &BTreeMap<u64, u64>, context: &str) {
+        let mut state = self.settled.clone();
+        let mut possible = state == *found;
+        for write in &self.open {
+            let mut partly = state.clone();
+            for (id, tag) in write {
+                if found.get(id) == tag.as_ref() {
+                    apply(&mut partly, &vec![(*id, *tag)]);
+                }
+            }
+            possible |= partly == *found;
+            apply(&mut state, write);
+            possible |= state == *found;
+        }
+        assert!(possible, "{context}: found {found:?}\nof {self:?}");
+    }
+}
+
+fn apply(state: &mut BTreeMap<u64, u64>, write: &Write) {
+    for (id, tag) in write {
+        match tag {
+            Some(tag) => state.insert(*id, *tag),
+            None => state.remove(id),
+        };
+    }
+}
+
+/// Creates a collection and writes to it at random until something fails or `count` operations are done.
+fn run(
+    disk: &FaultDisk,
+    random: &mut Random,
+    count: usize,
+    expected: &mut Expected,
+) -> Result<(), VectorsError> {
+    let mut database = open(disk)?;
+    let mut collection = if database.contains("notes") {
+        database.collection("notes")?
+    } else {
+        database.create_collection("notes", schema())?
+    };
+    expected.exists = true;
+    // What an opened collection shows is durable: it cannot be lost by the next cut.
+    expected.found(contents(&collection), "at the start");
+    for _ in 0..count {
+        match random.below(20) {
+            0 => {
+                drop(collection);
+                drop(database);
+                database = open(disk)?;
+                collection = database.collection("notes")?;
+            }
+            1 | 2 => collection.maintain()?,
+            3 => collection.optimize()?,
+            4 => {
+                collection.flush()?;
+                expected.settle();
+            }
+            _ => write(&collection, random, expected)?,
+        }
+    }
+    Ok(())
+}
+
+fn write(
+    collection: &Collection,
+    random: &mut Random,
+    expected: &mut Expected,
+) -> Result<(), VectorsError> {
+    let options = WriteOptions {
+        wait: random.below(3) > 0,
+        ..WriteOptions::default()
+    };
+    let tag = random.next() >> 12;
+    let now = expected.now();
+    let mut ids: Vec<u64> = (0..=random.below(4))
+        .map(|_| random.below(POINTS) as u64)
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let selection = Selection::Ids(ids.iter().map(|&id| PointId::Number(id)).collect());
+    let there = || ids.iter().filter(|id| now.contains_key(id));
+    let group = random.next() % GROUPS;
+    let of_group = Filter {
+        must: vec![Condition::field(
+            FieldPath::key("group"),
+            FieldTest::Equal(Scalar::Integer(group as i64)),
+        )],
+        ..Filter::default()
+    };
+    let kind = random.below(10);
+    // Noted before it is tried: a write that fails may have reached the disk.
+    expected.open.push(match kind {
+        0..5 => ids.iter().map(|&id| (id, Some(tag))).collect(),
+        5..7 => there().map(|&id| (id, None)).collect(),
+        7 => now
+            .keys()
+            .filter(|&&id| id % GROUPS == group)
+            .map(|&id| (id, None))
+            .collect(),
+        _ => there().map(|&id| (id, Some(tag))).collect(),
+    });
+    match kind {
+        0..5 => collection.upsert(ids.iter().map(|&id| point(id, tag)).collect(), &options)?,
+        5..7 => {
+            let ids: Vec<PointId> = ids.iter().map(|&id| PointId::Number(id)).collect();
+            collection.delete(&ids, &options)?
+        }
+        7 => collection.delete_by_filter(of_group, &options)?,
+        _ => collection.set_payload(selection, payload(json!({"tag": tag})), None, &options)?,
+    };
+    if options.wait {
+        expected.settle();
+    }
+    Ok(())
+}
+
+/// Opens what a disk holds and compares it.
+fn check(disk: &FaultDisk, expected: &mut Expected, context: &str) {
+    let database = open(disk).unwrap_or_else(|error| panic!("{context}: {error}"));
+    if !database.contains("notes") {
+        assert!(!expected.exists, "{context}: the collection is gone");
+        return;
+    }
+    let collection = match database.collection("notes") {
+        // Its creation was not acknowledged: a name without a manifest.
+        Err(VectorsError::CollectionMissing { .. }) if !expected.exists => return,
+        opened => opened.unwrap_or_else(|error| panic!("{context}: {error}")),
+    };
+    let info = collection.info().expect("info");
+    assert!(info.damages.is_empty(), "{context}: {:?}", info.damages);
+    let damages = collection.verify().expect("verify");
+    assert!(damages.is_empty(), "{context}: {damages:?}");
+    expected.found(contents(&collection), context);
+}
+
+#[test]
+fn power_cut_at_every_step_loses_no_acknowledged_write() {
+    for seed in 1..=3 {
+        let operations = 45;
+        let whole = FaultDisk::default();
+        run(
+            &whole,
+            &mut Random(seed),
+            operations,
+            &mut Expected::default(),
+        )
+        .expect("whole run");
+        let steps = whole.steps();
+        assert!(steps > 200, "the run reaches the disk");
+        for cut in 0..steps {
+            let context = format!("seed {seed}, power cut at step {cut} of {steps}");
+            let disk = FaultDisk::default();
+            let mut expected = Expected::default();
+            disk.cut_power_after(cut);
+            // The last steps are those of closing, which has nobody to tell.
+            let _ = run(&disk, &mut Random(seed), operations, &mut expected);
+            let mut random = Random(seed << 32 | cut);
+            let disk = disk.after_power_cut(random.next());
+            disk.cut_power_after(random.below(40) as u64);
+            // Recovery, and whatever follows it, meets the next cut; or the few operations end before.
+            let _ = run(&disk, &mut random, 3, &mut expected);
+            let disk = disk.after_power_cut(random.next());
+            check(&disk, &mut expected, &context);
+            if cut % 8 == 0 {
+                run(&disk, &mut random, 8, &mut expected).expect("it goes on");
+                check(&disk.after_kill(), &mut expected, &context);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_was_written() {
+    for seed in 100..140 {
+        let disk = FaultDisk::default();
+        let mut expected = Expected::default();
+        let mut random = Random(seed);
+        for _ in 0..3 {
+            run(
+                &disk.after_kill(),
+                &mut Random(seed),
+                1,
+                &mut Expected::default(),
+            )
+            .expect("run");
+        }
+        run(&disk, &mut random, 40, &mut expected).expect("run");
+        // The machine runs on: also what nobody waited for is there.
+        expected.settle();
+        check(&disk.after_kill(), &mut expected, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_any_file_is_named_and_the_rest_answers() {
+    let disk = FaultDisk::default();
+    let database = open(&disk).expect("open");
+    let collection = database
+        .create_collection("notes", schema())
+        .expect("create");
+    let durable = WriteOptions::durable();
+    for first in [0, 100, 200] {
+        let points = (first..first + 16).map(|id| point(id, id)).collect();
+        collection.upsert(points, &durable).expect("upsert");
+        if first < 200 {
+            collection.maintain().expect("seal");
+        }
+    }
+    let dead = [3, 103].map(PointId::Number);
+    collection.delete(&dead, &durable).expect("delete");
+    collection.maintain().expect("maintain");
+    let points = (300..303).map(|id| point(id, id)).collect();
+    collection.upsert(points, &durable).expect("in the log");
+    collection
+        .delete(&[PointId::Number(5)], &durable)
+        .expect("delete");
+    let all = contents(&collection);
+    let files: Vec<_> = disk
+        .files()
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("/data/collections/notes"))
+        .collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for (path, length) in files {
+        let stride = (length / 23).max(1);
+        for offset in (0..length).step_by(stride) {
+            let context = format!("byte {offset} of {}", path.display());
+            let copy = disk.after_kill();
+            copy.flip(&path, offset);
+            named(&copy, &path, &all, &context);
+        }
+    }
+}
+
+/// Opens a disk with one changed byte: its file is named, and points that are still there are as they were.
+fn named(disk: &FaultDisk, path: &Path, all: &BTreeMap<u64, u64>, context: &str) {
+    let file = path
+        .file_name()
+        .expect("name")
+        .to_string_lossy()
+        .into_owned();
+    let database = open(disk).unwrap_or_else(|error| panic!("{context}: {error}"));
+    let collection = match database.collection("notes") {
+        Ok(collection) => collection,
+        Err(error) => {
+            // Without its manifest nothing is known of a collection.
+            assert!(error.to_string().contains("MANIFEST"), "{context}: {error}");
+            return;
+        }
+    };
+    let mut reports = collection.info().expect("info").damages;
+    let found: Vec<String> = match collection.verify() {
+        Ok(found) => found.iter().map(ToString::to_string).collect(),
+        Err(error) => vec![error.to_string()],
+    };
+    reports.extend(found);
+    let mut whole = true;
+    for (&id, &tag) in all {
+        match collection.get(&[PointId::Number(id)], &With::payload()) {
+            Ok(got) => match got.first() {
+                Some(stored) => {
+                    let payload = stored.payload.as_ref().expect("payload");
+                    // An older state may show where a newer one was damaged, but nothing made up.
+                    assert_eq!(payload["tag"], json!(tag), "{context}");
+                }
+                None => whole = false,
+            },
+            Err(error) => {
+                whole = false;
+                reports.push(error.to_string());
+            }
+        }
+    }
+    let is_named = reports.iter().any(|report| report.contains(&file));
+    assert!(
+        is_named || (whole && path.extension().is_some_and(|ending| ending == "log")),
+        "{context}: {reports:?}"
+    );
+    assert!(
+        collection.count(None).is_ok() || is_named,
+        "{context}: does not answer"
+    );
+}
