@@ -38,7 +38,7 @@ pub(crate) enum Codes {
     /// Originals themselves.
     Originals,
     /// 8 or 4 bits per dimension.
-    Scalar(ScalarCodes),
+    Scalar(Box<ScalarCodes>),
 }
 
 impl Codes {
@@ -68,7 +68,7 @@ impl Codes {
             parameters.threads,
             parameters.seed,
         )?;
-        Ok(Codes::Scalar(codes))
+        Ok(Codes::Scalar(Box::new(codes)))
     }
 
     /// Candidates ranked again per result when nobody chose.
@@ -140,7 +140,7 @@ impl HnswIndex {
                 };
                 build_graph(&space, rows, parameters, adopted, control)?
             }
-            Codes::Scalar(codes) => build_graph(codes, rows, parameters, adopted, control)?,
+            Codes::Scalar(codes) => build_graph(&**codes, rows, parameters, adopted, control)?,
         };
         Ok(HnswIndex {
             metric: parameters.metric,
@@ -178,7 +178,7 @@ impl HnswIndex {
                 self.search_in(&space, query, parameters, allowed, originals, scratch)
             }
             Codes::Scalar(codes) => {
-                self.search_in(codes, query, parameters, allowed, originals, scratch)
+                self.search_in(&**codes, query, parameters, allowed, originals, scratch)
             }
         }
     }

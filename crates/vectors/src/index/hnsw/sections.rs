@@ -201,7 +201,8 @@ impl HnswIndex {
                     None => Store::zeroed("index", 0)?,
                 };
                 let codes = section(sections, SECTION_CODES)?;
-                Codes::Scalar(ScalarCodes::from_stores(coding, rows, codes, norms)?)
+                let codes = ScalarCodes::from_stores(coding, rows, codes, norms)?;
+                Codes::Scalar(Box::new(codes))
             }
             other => return Err(wrong(format!("codes of kind {other} are not known"))),
         };
