@@ -4,6 +4,10 @@
 set -euo pipefail
 target=$1 seconds=$2
 cd "$(dirname "$0")/.."
+if [ "$target" = vectors ]; then
+  # Random operations against a model, not bytes against a parser.
+  exec cargo test --release -p vectors --test model -- --seconds "$seconds"
+fi
 if rustup toolchain list 2>/dev/null | grep -q nightly && command -v cargo-fuzz >/dev/null 2>&1; then
   # New inputs go to the first directory; the checked-in files, good and damaged, are where it starts.
   mkdir -p "fuzz/corpus/$target"
