@@ -307,6 +307,12 @@ fn adoptable<'a>(previous: Previous<'a>, parameters: &IndexParameters) -> Option
     })
 }
 
+/// Links a new row makes, half as many again as `m`. With `m` of them lists end up too short for the last percent of recall;
+/// with `2 * m` a build costs a quarter more again, and at a recall of 0.95 each step compares more than it gains.
+fn own_links(m: usize) -> usize {
+    m + m / 2
+}
+
 fn build_graph<S: Space>(
     space: &S,
     rows: u32,
@@ -330,7 +336,7 @@ fn build_graph<S: Space>(
             degree,
         };
         let ef = (parameters.hnsw.ef_construct as usize).max(m);
-        let builder = Builder::new(space, growing, &order, entries, m, ef);
+        let builder = Builder::new(space, growing, &order, entries, own_links(m), ef);
         let held_back = (rows as usize).saturating_sub(HELD_BACK);
         let measured_from = if held_back >= MEASURED_FROM_ROWS.max(kept) {
             held_back
