@@ -138,9 +138,9 @@ impl Database {
             if !entry.is_directory {
                 continue;
             }
-            if entry.name.starts_with(DELETED) {
-                disk.remove_directory(&root.join(&entry.name))?;
-            } else if never_finished(disk.as_ref(), &root.join(&entry.name))? {
+            if entry.name.starts_with(DELETED)
+                || never_finished(disk.as_ref(), &root.join(&entry.name))?
+            {
                 disk.remove_directory(&root.join(&entry.name))?;
             } else if let Some(name) = decode(&entry.name) {
                 state.entries.insert(name, Entry::default());

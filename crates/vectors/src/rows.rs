@@ -23,7 +23,7 @@ impl RowSet {
     pub fn all(rows: u32) -> Self {
         let mut words = vec![u64::MAX; (rows as usize).div_ceil(64)];
         if let Some(last) = words.last_mut()
-            && rows % 64 != 0
+            && !rows.is_multiple_of(64)
         {
             *last = (1 << (rows % 64)) - 1;
         }
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn best_rank_sorts_first_and_ties_go_to_the_lower_row() {
-        let mut scored = vec![
+        let mut scored = [
             Scored { row: 9, rank: 0.5 },
             Scored { row: 2, rank: 0.5 },
             Scored { row: 5, rank: 0.9 },

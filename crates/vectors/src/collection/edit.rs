@@ -95,9 +95,14 @@ fn delete_at(value: &mut Value, steps: &[PathStep]) -> bool {
             all.clear();
             any
         }
-        (PathStep::Every, Value::Array(all)) => all
-            .iter_mut()
-            .fold(false, |any, value| delete_at(value, rest) || any),
+        (PathStep::Every, Value::Array(all)) => {
+            // Every element, also behind the first that had something to delete.
+            let mut any = false;
+            for value in all {
+                any |= delete_at(value, rest);
+            }
+            any
+        }
         _ => false,
     }
 }

@@ -223,7 +223,7 @@ impl DenseValues {
         datatype: Datatype,
     ) -> Result<Self, VectorsError> {
         let vector_bytes = dimensions as usize * layout::value_bytes(datatype);
-        if vector_bytes == 0 || bytes.len() % vector_bytes != 0 {
+        if vector_bytes == 0 || !bytes.len().is_multiple_of(vector_bytes) {
             return Err(bytes.damaged("is no whole count of vectors"));
         }
         let count = u32::try_from(bytes.len() / vector_bytes)
