@@ -2,6 +2,11 @@
 //!
 //! A program of its own rather than a test of the harness, because it starts itself as the writer:
 //! `cargo test -p vectors --test kill -- --rounds 500 --seed 7`. Without arguments: 20 rounds from a random seed.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that says what it does"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

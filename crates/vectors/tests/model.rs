@@ -4,6 +4,7 @@
 //! A program of its own rather than a test of the harness, for its arguments:
 //! `cargo test -p vectors --test model -- --seed 7 --operations 100000`, or `--seconds 600`. Without arguments: 10,000
 //! operations from a random seed, which is printed and replays the run.
+#![expect(clippy::print_stdout, reason = "a program that says what it does")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
