@@ -101,7 +101,9 @@ fn quantised_subset_sums_are_within_half_a_unit_per_table() {
     let mut random = Random(9);
     for count in [4, 64, 784] {
         let values: Vec<f32> = (0..count).map(|_| random.normal()).collect();
-        let selected: Vec<bool> = (0..count).map(|_| random.next() % 2 == 0).collect();
+        let selected: Vec<bool> = (0..count)
+            .map(|_| random.next().is_multiple_of(2))
+            .collect();
         let exact: f32 = values
             .iter()
             .zip(&selected)

@@ -87,11 +87,14 @@ fn check_sum(actual: f32, terms: impl Iterator<Item = f64> + Clone, what: &str) 
     );
 }
 
+/// One query against one row.
+type Form<E> = fn(&Kernels, &[f32], &[E]) -> f32;
+
 fn check_floats<E: Copy>(
     what: &str,
     widen: impl Fn(E) -> f32 + Copy,
     row: impl Fn(&mut Random, usize) -> Vec<E>,
-    forms: [fn(&Kernels, &[f32], &[E]) -> f32; 3],
+    forms: [Form<E>; 3],
 ) {
     let mut random = Random(7);
     for count in lengths() {

@@ -1,11 +1,17 @@
 //! Compressed vectors for traversal, and the originals that re-rank what traversal found.
 
+pub mod binary;
 pub mod originals;
+pub mod product;
 pub mod rotation;
 pub mod scalar;
 pub(crate) mod store;
+#[cfg(test)]
+mod tests;
 
+pub use binary::BinaryCodes;
 pub use originals::{Originals, SliceOriginals, Values};
+pub use product::ProductCodes;
 pub use scalar::{ScalarCodes, Width};
 pub use store::SectionBytes;
 
@@ -23,4 +29,6 @@ pub struct PreparedQuery {
     /// A distance is `factor * product + offset` (plus the row's own term).
     pub(crate) factor: f32,
     pub(crate) offset: f32,
+    /// Half of the sum of the signed codes; only for binary codes.
+    pub(crate) half_sum: f32,
 }

@@ -15,7 +15,7 @@ use crate::error::VectorsError;
 use crate::index::select::TopK;
 use crate::index::{BuildControl, IndexParameters, Previous, SearchParameters};
 use crate::quantize::store::Store;
-use crate::quantize::{Originals, PreparedQuery, ScalarCodes, Width};
+use crate::quantize::{BinaryCodes, Originals, PreparedQuery, ProductCodes, ScalarCodes, Width};
 use crate::rows::{Allowed, RowSet, Scored};
 use crate::schema::{HnswParameters, Metric, Quantization};
 use adopt::Adopted;
@@ -39,6 +39,10 @@ pub(crate) enum Codes {
     Originals,
     /// 8 or 4 bits per dimension.
     Scalar(Box<ScalarCodes>),
+    /// One bit per dimension.
+    Binary(Box<BinaryCodes>),
+    /// One byte per group of dimensions.
+    Product(Box<ProductCodes>),
 }
 
 impl Codes {
@@ -50,16 +54,13 @@ impl Codes {
             Quantization::None => return Ok(Codes::Originals),
             Quantization::Int8 => Width::Eight,
             Quantization::Int4 => Width::Four,
-            Quantization::Auto if originals.dimensions() < FOUR_BITS_FROM_DIMENSIONS => {
+            // Graphs are built on finer codes than these, which replace them afterwards.
+            Quantization::Auto | Quantization::Binary | Quantization::Product { .. }
+                if originals.dimensions() < FOUR_BITS_FROM_DIMENSIONS =>
+            {
                 Width::Eight
             }
-            Quantization::Auto => Width::Four,
-            Quantization::Binary | Quantization::Product { .. } => {
-                return Err(VectorsError::invalid(
-                    "quantization",
-                    "this quantization is not supported by the graph index; use int8 or int4",
-                ));
-            }
+            Quantization::Auto | Quantization::Binary | Quantization::Product { .. } => Width::Four,
         };
         let codes = ScalarCodes::train_and_encode(
             originals,
@@ -71,6 +72,31 @@ impl Codes {
         Ok(Codes::Scalar(Box::new(codes)))
     }
 
+    /// The codes to keep where the schema asks for coarser ones than a graph is built on.
+    fn coarse(
+        originals: &dyn Originals,
+        parameters: &IndexParameters,
+        control: &BuildControl,
+    ) -> Result<Option<Self>, VectorsError> {
+        let (metric, seed) = (parameters.metric, parameters.seed);
+        Ok(match parameters.quantization {
+            Quantization::Binary => Some(Codes::Binary(Box::new(BinaryCodes::encode(
+                originals, metric, seed,
+            )?))),
+            Quantization::Product {
+                dimensions_per_code,
+            } => Some(Codes::Product(Box::new(ProductCodes::train_and_encode(
+                originals,
+                metric,
+                dimensions_per_code,
+                parameters.threads,
+                seed,
+                control,
+            )?))),
+            _ => None,
+        })
+    }
+
     /// Candidates ranked again per result when nobody chose.
     fn oversampling(&self) -> f32 {
         match self {
@@ -80,13 +106,15 @@ impl Codes {
                 Width::Eight => 2.0,
                 Width::Four => 4.0,
             },
+            Codes::Binary(_) => 20.0,
+            Codes::Product(_) => 10.0,
         }
     }
 
     fn is_exact(&self) -> bool {
         match self {
             Codes::Originals => true,
-            Codes::Scalar(_) => false,
+            Codes::Scalar(_) | Codes::Binary(_) | Codes::Product(_) => false,
         }
     }
 }
@@ -141,6 +169,17 @@ impl HnswIndex {
                 build_graph(&space, rows, parameters, adopted, control)?
             }
             Codes::Scalar(codes) => build_graph(&**codes, rows, parameters, adopted, control)?,
+            Codes::Binary(_) | Codes::Product(_) => {
+                return Err(VectorsError::invalid(
+                    "quantization",
+                    "graphs are built on finer codes",
+                ));
+            }
+        };
+        // What was measured on the codes of the build does not hold for coarser ones.
+        let (codes, curve) = match Codes::coarse(originals, parameters, control)? {
+            Some(coarse) => (coarse, Curve::default()),
+            None => (codes, curve),
         };
         Ok(HnswIndex {
             metric: parameters.metric,
@@ -157,6 +196,8 @@ impl HnswIndex {
         let codes = match &self.codes {
             Codes::Originals => 0,
             Codes::Scalar(codes) => codes.bytes_in_memory(),
+            Codes::Binary(codes) => codes.bytes_in_memory(),
+            Codes::Product(codes) => codes.bytes_in_memory(),
         };
         codes + self.graph.links.bytes_in_memory() + self.graph.entries.len() as u64 * 4
     }
@@ -180,13 +221,27 @@ impl HnswIndex {
             Codes::Scalar(codes) => {
                 self.search_in(&**codes, query, parameters, allowed, originals, scratch)
             }
+            Codes::Binary(codes) => {
+                self.search_in(&**codes, query, parameters, allowed, originals, scratch)
+            }
+            Codes::Product(codes) => {
+                self.search_in(&**codes, query, parameters, allowed, originals, scratch)
+            }
         }
     }
 
     /// The size of the candidate list that the parameters ask for.
     fn ef(&self, parameters: &SearchParameters) -> usize {
         let by_recall = || self.curve.ef_for(parameters.target_recall?);
-        parameters.ef.or_else(by_recall).unwrap_or(EF_DEFAULT)
+        let ef = parameters.ef.or_else(by_recall).unwrap_or(EF_DEFAULT);
+        match self.codes {
+            // What coarse codes find is only as good as the number of candidates ranked again.
+            Codes::Binary(_) | Codes::Product(_) => {
+                let oversampling = parameters.oversampling.unwrap_or(self.codes.oversampling());
+                ef.max((parameters.k as f32 * oversampling.clamp(1.0, 1000.0)) as usize)
+            }
+            _ => ef,
+        }
     }
 
     fn search_in<S: Space>(

@@ -5,7 +5,7 @@
 //!   offset  0  u32  magic "FXHG"          32  u32  entries
 //!           4  u32  version, 1            36  f32  step of the codes
 //!           8  u8   codes: 0 originals,   40  u64  seed of the rotation
-//!                   1 8 bits, 2 4 bits    48  u32  points of the recall curve
+//!                   1 8 bits, 2 4 bits,   48  u32  points of the recall curve
 //!           9  u8   1 rotated, 2 lossless 52  u32  0
 //!          10  u16  m                     56  (u32 ef, f32 recall) for each point
 //!          12  u32  ef while building
@@ -13,9 +13,10 @@
 //!          20  u32  rows
 //!          24  u32  degree: links per row
 //!          28  u8   metric: 0 cosine, 1 dot, 2 L2, 3 L1; then 3 bytes of 0
+//! codes 3 is binary, 4 product (then offset 36 holds u32 dimensions per code): see quantize::{binary, product}
 //! section 1, codes    rows * stride bytes: dimensions rounded up to 64 (8 bits) or 128 (4 bits, two to a byte)
-//! section 2, norms    f32 for each row, squared length of the coded vector; only for L2
-//! section 3, centre   f32 for each dimension, or nothing
+//! section 2, norms    f32 for each row, squared length of the coded vector, only for L2; binary: terms of each row
+//! section 3, centre   f32 for each dimension, or nothing; product: codebooks
 //! section 4, links    u32[degree] for each row; ff ff ff ff ends a list early
 //! section 5, entries  u32 rows where searches start
 //! ```
@@ -31,7 +32,7 @@ use crate::index::{SECTION_HEADER, SectionId};
 use crate::quantize::rotation::Rotation;
 use crate::quantize::scalar::Coding;
 use crate::quantize::store::Store;
-use crate::quantize::{ScalarCodes, SectionBytes, Width};
+use crate::quantize::{BinaryCodes, ProductCodes, ScalarCodes, SectionBytes, Width};
 use crate::schema::{HnswParameters, Metric};
 
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"FXHG");
@@ -83,6 +84,17 @@ impl HnswIndex {
                 sections.push((SECTION_CENTRE, Cow::Borrowed(bytemuck::cast_slice(centre))));
             }
         }
+        if let Codes::Binary(codes) = &self.codes {
+            let (table, terms, centre, _) = codes.parts();
+            sections.push((SECTION_CODES, Cow::Borrowed(&**table)));
+            sections.push((SECTION_NORMS, Cow::Borrowed(&**terms)));
+            sections.push((SECTION_CENTRE, Cow::Borrowed(bytemuck::cast_slice(centre))));
+        }
+        if let Codes::Product(codes) = &self.codes {
+            let (table, codebooks, _) = codes.parts();
+            sections.push((SECTION_CODES, Cow::Borrowed(&**table)));
+            sections.push((SECTION_CENTRE, Cow::Borrowed(&**codebooks)));
+        }
         sections.sort_by_key(|(id, _)| *id);
         sections
     }
@@ -90,6 +102,11 @@ impl HnswIndex {
     fn header(&self) -> Vec<u8> {
         let (codes, flags, step, seed, dimensions) = match &self.codes {
             Codes::Originals => (0, 0, 0.0, 0, self.dimensions),
+            Codes::Binary(codes) => (3, ROTATED, 0.0, codes.parts().3, self.dimensions),
+            Codes::Product(codes) => {
+                let per_code = f32::from_bits(codes.parts().2 as u32);
+                (4, 0, per_code, 0, self.dimensions)
+            }
             Codes::Scalar(codes) => {
                 let coding = codes.coding();
                 let codes = match coding.width {
@@ -204,6 +221,26 @@ impl HnswIndex {
                 let codes = ScalarCodes::from_stores(coding, rows, codes, norms)?;
                 Codes::Scalar(Box::new(codes))
             }
+            3 => {
+                let centre = section(sections, SECTION_CENTRE)?.floats().to_vec();
+                if centre.len() != dimensions {
+                    return Err(wrong("the centre has another size"));
+                }
+                let seed = u64::from(word(40)) | u64::from(word(44)) << 32;
+                let codes = section(sections, SECTION_CODES)?;
+                let terms = section(sections, SECTION_NORMS)?;
+                Codes::Binary(Box::new(BinaryCodes::from_stores(
+                    metric, seed, centre, rows, codes, terms,
+                )?))
+            }
+            4 => Codes::Product(Box::new(ProductCodes::from_stores(
+                metric,
+                dimensions,
+                word(36) as usize,
+                rows,
+                section(sections, SECTION_CENTRE)?,
+                section(sections, SECTION_CODES)?,
+            )?)),
             other => return Err(wrong(format!("codes of kind {other} are not known"))),
         };
         let points = word(48) as usize;

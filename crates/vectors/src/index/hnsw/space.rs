@@ -1,7 +1,7 @@
 //! What a traversal compares with: codes or originals behind one interface, chosen once per query and compiled into the loop.
 
 use crate::error::VectorsError;
-use crate::quantize::{Originals, PreparedQuery, ScalarCodes};
+use crate::quantize::{BinaryCodes, Originals, PreparedQuery, ProductCodes, ScalarCodes};
 use crate::schema::Metric;
 
 /// Distances from a prepared query to rows; smaller is nearer, never NaN.
@@ -40,6 +40,56 @@ impl Space for ScalarCodes {
         out: &mut [f32],
     ) -> Result<(), VectorsError> {
         ScalarCodes::distances(self, prepared, rows, out);
+        Ok(())
+    }
+}
+
+impl Space for BinaryCodes {
+    fn prepare(&self, query: &[f32], prepared: &mut PreparedQuery) {
+        BinaryCodes::prepare(self, query, prepared);
+    }
+
+    fn prepare_row(&self, _: u32, _: &mut PreparedQuery) -> Result<(), VectorsError> {
+        // Graphs are built on scalar codes: rows against rows are too coarse here.
+        Err(VectorsError::invalid(
+            "quantization",
+            "binary codes do not compare rows with rows",
+        ))
+    }
+
+    #[inline]
+    fn distances(
+        &self,
+        prepared: &PreparedQuery,
+        rows: &[u32],
+        out: &mut [f32],
+    ) -> Result<(), VectorsError> {
+        BinaryCodes::distances(self, prepared, rows, out);
+        Ok(())
+    }
+}
+
+impl Space for ProductCodes {
+    fn prepare(&self, query: &[f32], prepared: &mut PreparedQuery) {
+        ProductCodes::prepare(self, query, prepared);
+    }
+
+    fn prepare_row(&self, _: u32, _: &mut PreparedQuery) -> Result<(), VectorsError> {
+        // Graphs are built on scalar codes: rows against rows are too coarse here.
+        Err(VectorsError::invalid(
+            "quantization",
+            "product codes do not compare rows with rows",
+        ))
+    }
+
+    #[inline]
+    fn distances(
+        &self,
+        prepared: &PreparedQuery,
+        rows: &[u32],
+        out: &mut [f32],
+    ) -> Result<(), VectorsError> {
+        ProductCodes::distances(self, prepared, rows, out);
         Ok(())
     }
 }

@@ -15,17 +15,17 @@ use crate::quantize::Originals;
 use crate::quantize::rotation::Random;
 
 /// Rows per matrix product: their products with a thousand centroids take half a megabyte.
-const BATCH: usize = 128;
+pub(crate) const BATCH: usize = 128;
 /// Rows of the sample per centroid. Twice as many cost twice the time and moved recall by less than 0.3 %.
 const SAMPLE_PER_CENTROID: usize = 20;
 /// Share of the sample used in each round, in quarters. Early rounds only have to spread the centroids.
 const ROUNDS: [usize; 6] = [1, 1, 2, 2, 4, 4];
 
 /// Centroids in the space of the originals.
-pub(super) struct Centroids {
+pub(crate) struct Centroids {
     /// `[lists][dimensions]`.
-    pub(super) values: Vec<f32>,
-    pub(super) dimensions: usize,
+    pub(crate) values: Vec<f32>,
+    pub(crate) dimensions: usize,
     /// The same, transposed and padded: `[dimensions][columns]`.
     transposed: Vec<f32>,
     /// `-|centroid|^2 / 2`, minus infinity in the padding.
@@ -44,7 +44,7 @@ impl Centroids {
         centroids
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.values.len() / self.dimensions
     }
 
@@ -63,9 +63,8 @@ impl Centroids {
         }
     }
 
-    /// Writes the list of each row of `batch` to `lists`; returns the sum of the distances to them, squared, up to what
-    /// the rows themselves add.
-    fn assign(&self, batch: &[f32], products: &mut Vec<f32>, lists: &mut [u32]) {
+    /// Writes the list of each row of `batch` to `lists`.
+    pub(crate) fn assign(&self, batch: &[f32], products: &mut Vec<f32>, lists: &mut [u32]) {
         let columns = self.bias.len();
         products.resize(lists.len() * columns, 0.0);
         let product = Product {
@@ -101,7 +100,7 @@ fn largest(values: &[f32]) -> usize {
 }
 
 /// Runs `work` over `parts`, on up to `threads` threads.
-pub(super) fn in_threads<T: Send>(
+pub(crate) fn in_threads<T: Send>(
     threads: usize,
     parts: Vec<T>,
     work: impl Fn(T) -> Result<(), VectorsError> + Sync,
@@ -138,7 +137,7 @@ pub(super) fn in_threads<T: Send>(
 }
 
 /// The list of each row of `rows`, read from `originals` in batches.
-pub(super) fn assign_rows(
+pub(crate) fn assign_rows(
     originals: &dyn Originals,
     centroids: &Centroids,
     rows: &[u32],
@@ -170,7 +169,7 @@ pub(super) fn assign_rows(
 }
 
 /// `count` centroids of `originals`.
-pub(super) fn train(
+pub(crate) fn train(
     originals: &dyn Originals,
     count: usize,
     threads: usize,

@@ -27,7 +27,7 @@
 
 mod build;
 mod calibrate;
-mod cluster;
+pub(crate) mod cluster;
 mod search;
 #[cfg(test)]
 mod tests;
