@@ -414,7 +414,7 @@ fn maintenance_thread(receiver: &Mutex<Receiver<String>>, state: &Weak<Mutex<Sta
             Ok(()) | Err(VectorsError::Cancelled) => {}
             // The collection was closed meanwhile, or failed and said so when it did.
             Err(VectorsError::ReadOnly { .. }) => {}
-            Err(error) => tracing::error!(collection = name, %error, "maintenance failed"),
+            Err(error) => collection.note_damage(&error),
         }
     }
 }

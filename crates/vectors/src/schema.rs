@@ -152,7 +152,7 @@ pub enum VectorSchema {
 }
 
 /// What a collection holds and how.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CollectionSchema {
     /// Vectors by name; the empty name is the unnamed vector.
     pub vectors: BTreeMap<String, VectorSchema>,
@@ -165,6 +165,18 @@ pub struct CollectionSchema {
     /// Free-form facts that the caller keeps with the collection (which model made the vectors, for one).
     #[serde(default)]
     pub annotations: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Default for CollectionSchema {
+    /// No vectors; everything else is the engine's choice, and filters get their indexes by themselves.
+    fn default() -> Self {
+        CollectionSchema {
+            vectors: BTreeMap::new(),
+            index_from_rows: None,
+            index_filters_automatically: true,
+            annotations: serde_json::Map::new(),
+        }
+    }
 }
 
 fn yes() -> bool {

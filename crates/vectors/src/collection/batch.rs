@@ -7,7 +7,7 @@ use super::request::{Operation, Precondition, Selection, WriteOptions, WriteOutc
 use super::write::Resolved;
 use super::{Collection, Writer, edit, validate};
 use crate::error::VectorsError;
-use crate::filter::{FieldPath, Filter, Matcher};
+use crate::filter::{FieldPath, Filter};
 use crate::point::{Payload, Point, PointId, Vector};
 
 /// What an operation does to one stored point; `None` leaves it as it is.
@@ -301,10 +301,13 @@ impl Collection {
             }
             Precondition::Matches(filter) => match found {
                 None => true,
-                Some(location) => location.segment.with(|view| {
-                    let matcher = Matcher::new(filter, &|_| None);
-                    super::read::passes(&matcher, view, location.row)
-                })?,
+                Some(location) => {
+                    let matcher = self.matcher(filter);
+                    let row = location.row;
+                    location
+                        .segment
+                        .with(|view| super::read::passes(&matcher, view, row))?
+                }
             },
         })
     }
@@ -381,7 +384,7 @@ impl Collection {
     ) -> Result<(), VectorsError> {
         let set = self.current();
         let now = self.now_unix_ms();
-        let matcher = filter.map(|filter| Matcher::new(filter, &|_| None));
+        let matcher = filter.map(|filter| self.matcher(filter));
         let mut changes = Vec::new();
         for &id in ids {
             let found = set.find(id, now);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::info::Activity;
-use super::{Collection, SegmentSet, Writer};
+use super::{Collection, SegmentSet, Writer, payload_indexes};
 use crate::error::VectorsError;
 use crate::index::{BuildControl, IndexParameters, Previous, VectorIndex};
 use crate::memory::Component;
@@ -46,7 +46,11 @@ impl Collection {
             .sealed
             .iter()
             .any(|segment| !self.missing_indexes(segment, &set.schema).is_empty());
-        if missing || !set.frozen.is_empty() {
+        let unindexed = set
+            .sealed
+            .iter()
+            .any(|segment| !segment.has_payload_indexes(&set.payload_indexes));
+        if missing || unindexed || !set.frozen.is_empty() {
             self.maintain_soon()?;
         }
         Ok(())
@@ -59,6 +63,7 @@ impl Collection {
     pub fn maintain(&self) -> Result<(), VectorsError> {
         self.queued.store(false, Ordering::Release);
         while self.seal_oldest()? {}
+        self.create_wanted_indexes()?;
         let _maintenance = self
             .maintenance
             .lock()
@@ -67,6 +72,7 @@ impl Collection {
             self.merge(&sources)?;
             while self.seal_oldest()? {}
         }
+        while self.build_next_payload_indexes()? {}
         while self.build_next_index()? {
             while self.seal_oldest()? {}
         }
@@ -166,7 +172,10 @@ impl Collection {
             disk.sync_directory(&self.directory)?;
             disk.sync_directory(crate::storage::disk::parent_of(&directory))?;
             write::write(disk, &directory.join(ROWS_FILE), schema, sources, order)?;
-            SealedSegment::open(disk, &directory, number, None, &self.ledger)
+            let segment = SealedSegment::open(disk, &directory, number, None, &self.ledger)?;
+            segment
+                .build_sparse_indexes(disk)?
+                .build_payload_indexes(disk, &self.current().payload_indexes)
         };
         make().map_err(|error| self.fail(error))
     }
@@ -189,6 +198,7 @@ impl Collection {
             manifest.generation += 1;
             manifest.schema = CollectionSchema::clone(&next.schema);
             manifest.next_segment = writer.next_segment;
+            payload_indexes::into_manifest(&next.payload_indexes, &mut manifest)?;
             if let Some((applied_sequence, log_floor)) = applied {
                 manifest.applied_sequence = applied_sequence;
                 manifest.log_floor = log_floor;
@@ -448,16 +458,8 @@ impl Collection {
         let Some((segment, name)) = next else {
             return Ok(false);
         };
-        let indexed = Arc::new(self.build_index(&segment, &name, &set.schema, None)?);
-        // An index is derived: no switch of the manifest, only a new view for readers.
-        let _writer = self.lock_writer();
-        let mut next = SegmentSet::clone(&self.current());
-        for one in &mut next.sealed {
-            if one.number() == indexed.number() {
-                *one = Arc::clone(&indexed);
-            }
-        }
-        self.publish(next);
+        let indexed = self.build_index(&segment, &name, &set.schema, None)?;
+        self.replace_view(indexed);
         Ok(true)
     }
 

@@ -17,6 +17,7 @@ mod info;
 pub mod limits;
 mod maintain;
 mod options;
+mod payload_indexes;
 mod read;
 mod recover;
 mod request;
@@ -35,6 +36,7 @@ use platform::Clock;
 
 pub use info::{Activity, CollectionInfo, SegmentInfo, Status};
 pub use options::CollectionOptions;
+pub(crate) use payload_indexes::of_growing as indexes_of_growing;
 pub use request::{
     Direction, FacetHit, Operation, OrderBy, PayloadSelection, Precondition, ScoredPoint,
     ScrollPage, ScrollRequest, SearchRequest, Selection, StoredPoint, VectorSelection, With,
@@ -43,10 +45,13 @@ pub use request::{
 pub(crate) use set::{SegmentHandle, SegmentSet};
 
 use crate::error::VectorsError;
+use crate::filter::FieldPath;
 use crate::index::BuildControl;
 use crate::memory::Ledger;
+use crate::payload::{PayloadIndexKind, PayloadIndexSchema, PayloadIndexes};
 use crate::schema::CollectionSchema;
 use crate::segment::growing::GrowingSegment;
+use crate::segment::sealed::SealedSegment;
 use crate::storage::disk::SharedDisk;
 use crate::storage::{Log, Manifest};
 
@@ -80,6 +85,8 @@ pub struct Collection {
     /// What was found damaged, in words that name file and part.
     damages: Mutex<Vec<String>>,
     activity: Mutex<Option<Activity>>,
+    /// Payload indexes that filters asked for.
+    wanted: Mutex<Vec<(FieldPath, PayloadIndexKind)>>,
     /// Stops the index build that runs.
     control: Mutex<Option<Arc<BuildControl>>>,
     /// Segments and parameters for which a build failed; not tried again until the collection is opened again.
@@ -237,12 +244,31 @@ impl Collection {
                 .is_some()
     }
 
-    fn new_growing(&self, number: u64, schema: &CollectionSchema) -> Arc<GrowingSegment> {
-        Arc::new(GrowingSegment::new(
+    /// Puts a sealed segment with other indexes in the place of its former view. Indexes are derived, so the manifest stays.
+    fn replace_view(&self, segment: SealedSegment) {
+        let _writer = self.lock_writer();
+        let mut next = SegmentSet::clone(&self.current());
+        let segment = Arc::new(segment);
+        for one in &mut next.sealed {
+            if one.number() == segment.number() {
+                *one = Arc::clone(&segment);
+            }
+        }
+        self.publish(next);
+    }
+
+    fn new_growing(
+        &self,
+        number: u64,
+        schema: &CollectionSchema,
+        indexes: &[PayloadIndexSchema],
+    ) -> Result<Arc<GrowingSegment>, VectorsError> {
+        Ok(Arc::new(GrowingSegment::new(
             number,
             schema,
+            PayloadIndexes::growing(indexes)?,
             self.ledger
                 .reserve_unconditionally(crate::memory::Component::Growing, 0),
-        ))
+        )))
     }
 }

@@ -8,6 +8,7 @@ use super::request::{FacetHit, StoredPoint, VectorSelection, With};
 use super::{Collection, edit};
 use crate::error::VectorsError;
 use crate::filter::{Candidate, FieldPath, Filter, Matcher};
+use crate::payload;
 use crate::point::{Point, PointId};
 use crate::schema::CollectionSchema;
 use crate::segment::SegmentView;
@@ -155,21 +156,26 @@ impl Collection {
 
     /// The ids of all points that match.
     pub(crate) fn matching_ids(&self, filter: &Filter) -> Result<BTreeSet<PointId>, VectorsError> {
-        let matcher = Matcher::new(filter, &|_| None);
-        let mut newest: HashMap<PointId, (u64, bool)> = HashMap::new();
-        self.each_live_row(|view, row| {
-            let passes = passes(&matcher, view, row)?;
-            let version = view.version(row);
-            let known = newest.entry(view.id(row)).or_insert((version, passes));
-            if known.0 < version {
-                *known = (version, passes);
-            }
-            Ok(())
-        })?;
-        Ok(newest
-            .into_iter()
-            .filter_map(|(id, (_, passes))| passes.then_some(id))
-            .collect())
+        let now = self.now_unix_ms();
+        let mut ids = BTreeSet::new();
+        self.current().walk(
+            || self.current(),
+            |segment| {
+                segment.with(|view| {
+                    view.sweep_expired(now);
+                    let rows = payload::rows(filter, view, view.payload_indexes())?;
+                    let live = view.live();
+                    ids.extend(
+                        rows.iter()
+                            .filter(|&row| live.contains(row))
+                            .map(|row| view.id(row)),
+                    );
+                    Ok(())
+                })
+            },
+        )?;
+        self.want_indexes(filter);
+        Ok(ids)
     }
 
     /// Calls `visit` for every live row of every segment. A point that is written meanwhile may come twice.
@@ -205,7 +211,7 @@ impl Collection {
         if let Some(filter) = filter {
             filter.validate()?;
         }
-        let matcher = filter.map(|filter| Matcher::new(filter, &|_| None));
+        let matcher = filter.map(|filter| self.matcher(filter));
         // By id, so that a point written during the walk counts once, as its newest version.
         let mut values_of: HashMap<PointId, (u64, BTreeSet<String>)> = HashMap::new();
         self.each_live_row(|view, row| {

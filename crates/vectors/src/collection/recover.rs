@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
-use super::{Collection, FrozenLog, SegmentSet, Surroundings, Writer};
+use super::{Collection, FrozenLog, SegmentSet, Surroundings, Writer, payload_indexes};
 use crate::error::VectorsError;
 use crate::memory::{Component, Ledger};
+use crate::payload::{PayloadIndexSchema, PayloadIndexes};
 use crate::point::PointId;
 use crate::segment::SegmentView;
 use crate::segment::growing::{GrowingRows, GrowingSegment};
@@ -44,10 +45,19 @@ impl Collection {
             manifest,
         };
         let mut damages = Vec::new();
-        let sealed = open_segments(disk.as_ref(), directory, &mut writer, &ledger, &mut damages)?;
+        let indexes = payload_indexes::of_manifest(&writer.manifest)?;
+        let sealed = open_segments(
+            disk.as_ref(),
+            directory,
+            &mut writer,
+            &ledger,
+            &indexes,
+            &mut damages,
+        )?;
         let growing = Arc::new(GrowingSegment::new(
             writer.next_segment,
             &schema,
+            PayloadIndexes::growing(&indexes)?,
             ledger.reserve_unconditionally(Component::Growing, 0),
         ));
         writer.next_segment += 1;
@@ -58,6 +68,7 @@ impl Collection {
             ledger,
             set: RwLock::new(Arc::new(SegmentSet {
                 schema,
+                payload_indexes: Arc::new(indexes),
                 sealed,
                 frozen: Vec::new(),
                 growing,
@@ -69,6 +80,7 @@ impl Collection {
             failed: OnceLock::new(),
             damages: Mutex::new(Vec::new()),
             activity: Mutex::new(None),
+            wanted: Mutex::new(Vec::new()),
             control: Mutex::new(None),
             unbuildable: Mutex::new(Vec::new()),
             queued: AtomicBool::new(false),
@@ -132,7 +144,8 @@ impl Collection {
             writer.frozen_logs.push(frozen);
             let mut next = SegmentSet::clone(&set);
             next.frozen.push(Arc::clone(&set.growing));
-            next.growing = self.new_growing(writer.next_segment, &set.schema);
+            next.growing =
+                self.new_growing(writer.next_segment, &set.schema, &set.payload_indexes)?;
             writer.next_segment += 1;
             self.publish(next);
         }
@@ -153,6 +166,7 @@ fn open_segments(
     directory: &Path,
     writer: &mut Writer,
     ledger: &Arc<Ledger>,
+    indexes: &[PayloadIndexSchema],
     damages: &mut Vec<VectorsError>,
 ) -> Result<Vec<Arc<SealedSegment>>, VectorsError> {
     let root = directory.join("segments");
@@ -176,7 +190,24 @@ fn open_segments(
                         message: format!("index, which is built again: {error}"),
                     });
                 })
-            });
+            })
+            .and_then(|segment| {
+                segment.with_sparse_indexes_of_disk(disk, &mut |error| {
+                    damages.push(VectorsError::Corrupt {
+                        path: home.clone(),
+                        message: format!("sparse index, scanned instead: {error}"),
+                    });
+                })
+            })
+            .map(
+                |segment| match segment.with_payload_indexes_of_disk(disk, indexes) {
+                    Ok(segment) => segment,
+                    Err(error) => {
+                        damages.push(error);
+                        segment
+                    }
+                },
+            );
         match opened {
             Ok(segment) => {
                 remove_unnamed(disk, &home, entry.tombstones)?;

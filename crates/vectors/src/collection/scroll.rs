@@ -42,7 +42,7 @@ impl Collection {
             .filter
             .as_ref()
             .filter(|filter| !filter.is_empty())
-            .map(|filter| Matcher::new(filter, &|_| None));
+            .map(|filter| self.matcher(filter));
         let mut visited = Vec::new();
         let mut entries = match &request.order_by {
             None => self.entries_by_id(request, matcher.as_ref(), &mut visited)?,

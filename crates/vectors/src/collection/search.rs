@@ -1,17 +1,18 @@
 //! Search with one vector over all segments.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 use super::limits::{self, RESULTS_MAX};
 use super::request::{ScoredPoint, SearchRequest, With};
 use super::{Collection, SegmentHandle, read, validate};
 use crate::error::VectorsError;
-use crate::filter::{Filter, Matcher};
+use crate::filter::Filter;
+use crate::payload::{self, Plan, PlanParameters};
 use crate::point::{PointId, SparseVector, Vector};
-use crate::rows::{Allowed, RowSet, Scored};
+use crate::rows::{Allowed, Scored};
 use crate::schema::VectorSchema;
 use crate::segment::{SegmentScratch, SegmentView, VectorQuery};
+use crate::sparse::SparseStatistics;
 
 thread_local! {
     /// Buffers of this thread's searches: nothing is allocated per query once they have grown.
@@ -109,6 +110,9 @@ impl Collection {
                 })
             },
         )?;
+        if let Some(filter) = &request.filter {
+            self.want_indexes(filter);
+        }
         let hits = &mut buffers.hits;
         if visited.len() > 1 {
             drop_older_versions(hits);
@@ -166,27 +170,30 @@ impl Collection {
 
     /// Multiplies query values by the inverse document frequency of their dimensions: ln(1 + (N - n + 0.5) / (n + 0.5)),
     /// as in BM25 (Robertson & Zaragoza 2009, with the 1 that keeps it above zero), N points with the vector, n of them with
-    /// the dimension. Dead rows that are not vacuumed yet count in neither.
+    /// the dimension.
     fn weigh(&self, query: &mut SparseVector, name: &str) -> Result<(), VectorsError> {
-        let mut points = 0u64;
-        let mut having: HashMap<u32, u64> = query.indices.iter().map(|&index| (index, 0)).collect();
-        self.each_live_row(|view, row| {
-            if let Some(Vector::Sparse(vector)) = view.vector(name, row)? {
-                points += 1;
-                for index in &vector.indices {
-                    if let Some(count) = having.get_mut(index) {
-                        *count += 1;
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        for (index, value) in query.indices.iter().zip(&mut query.values) {
-            let n = having[index] as f64;
-            let idf = (1.0 + (points as f64 - n + 0.5) / (n + 0.5)).ln();
-            *value = (f64::from(*value) * idf) as f32;
+        let weights = self.document_weights(name, &query.indices)?;
+        for (value, weight) in query.values.iter_mut().zip(weights) {
+            *value *= weight;
         }
         Ok(())
+    }
+
+    /// The inverse document frequencies of dimensions of a sparse vector over the whole collection.
+    pub(crate) fn document_weights(
+        &self,
+        name: &str,
+        dimensions: &[u32],
+    ) -> Result<Vec<f32>, VectorsError> {
+        let now = self.now_unix_ms();
+        let mut statistics = SparseStatistics::default();
+        for segment in self.current().handles() {
+            statistics.add(&segment.with(|view| {
+                view.sweep_expired(now);
+                view.sparse_statistics(name, dimensions)
+            })?);
+        }
+        Ok(statistics.inverse_document_frequencies())
     }
 }
 
@@ -244,30 +251,26 @@ fn search_segment(
     buffers: &mut Buffers,
 ) -> Result<(), VectorsError> {
     let live = (view.live().removed() > 0).then_some(view.live());
-    let rows = filter
-        .filter(|filter| !filter.is_empty())
-        .map(|filter| matching_rows(view, filter))
-        .transpose()?;
+    let parameters = PlanParameters {
+        ef: query.parameters.ef.unwrap_or(query.parameters.k),
+        exact: query.parameters.exact,
+    };
+    let indexes = view.payload_indexes();
+    let mut query = *query;
+    let rows = match payload::plan(filter, view, indexes, view.filter_cache(), parameters)? {
+        Plan::Nothing => return Ok(()),
+        Plan::Everything => None,
+        Plan::Scan(rows) => {
+            query.parameters.exact = true;
+            Some(rows)
+        }
+        Plan::Traverse(rows) => Some(rows),
+    };
     let allowed = Allowed {
         live,
-        filter: rows.as_ref(),
+        filter: rows.as_deref(),
     };
-    view.search(query, allowed, &mut buffers.segment, &mut buffers.found)
-}
-
-/// The live rows that match.
-pub(crate) fn matching_rows(
-    view: &dyn SegmentView,
-    filter: &Filter,
-) -> Result<RowSet, VectorsError> {
-    let matcher = Matcher::new(filter, &|_| None);
-    let mut rows = RowSet::none(view.rows());
-    for row in view.live().snapshot().iter() {
-        if read::passes(&matcher, view, row)? {
-            rows.insert(row);
-        }
-    }
-    Ok(rows)
+    view.search(&query, allowed, &mut buffers.segment, &mut buffers.found)
 }
 
 /// Of hits of one id keeps the newest version.

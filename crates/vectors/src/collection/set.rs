@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::VectorsError;
+use crate::payload::PayloadIndexSchema;
 use crate::point::PointId;
 use crate::schema::CollectionSchema;
 use crate::segment::SegmentView;
@@ -14,6 +15,8 @@ use crate::segment::sealed::SealedSegment;
 pub(crate) struct SegmentSet {
     /// What the collection holds.
     pub schema: Arc<CollectionSchema>,
+    /// Which payload indexes every segment has, or will have.
+    pub payload_indexes: Arc<Vec<PayloadIndexSchema>>,
     /// Sealed segments, oldest first.
     pub sealed: Vec<Arc<SealedSegment>>,
     /// Full growing segments on their way to be sealed, oldest first.

@@ -138,7 +138,7 @@ impl Collection {
         writer.next_segment += 1;
         let mut next = SegmentSet::clone(&set);
         next.frozen.push(Arc::clone(&set.growing));
-        next.growing = self.new_growing(number, &set.schema);
+        next.growing = self.new_growing(number, &set.schema, &set.payload_indexes)?;
         self.publish(next);
         Ok(())
     }

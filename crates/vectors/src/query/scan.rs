@@ -71,7 +71,7 @@ mod tests {
         )
         .unwrap();
         let reservation = Ledger::new(None).reserve(Component::Growing, 0).unwrap();
-        let segment = GrowingSegment::new(1, &schema, reservation);
+        let segment = GrowingSegment::new(1, &schema, Default::default(), reservation);
         for (number, values) in [[1.0, 0.0], [0.0, 1.0], [0.0, 3.0], [2.0, 2.5]]
             .iter()
             .enumerate()

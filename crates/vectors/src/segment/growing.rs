@@ -11,6 +11,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::VectorsError;
 use crate::memory::Reservation;
+use crate::payload::{PayloadIndexSchema, PayloadIndexes};
 use crate::point::{Payload, Point, PointId, Vector};
 use crate::rows::{Allowed, AtomicRowSet, RowSet, Scored};
 use crate::schema::CollectionSchema;
@@ -41,6 +42,7 @@ pub struct GrowingRows {
     /// Newest row of each id, live or not, in the order of ids: walks begin anywhere.
     row_of: BTreeMap<PointId, u32>,
     expiry: Expiry,
+    indexes: PayloadIndexes,
     bytes: usize,
     /// Memory taken from the budget for these rows.
     reservation: Reservation,
@@ -48,7 +50,12 @@ pub struct GrowingRows {
 
 impl GrowingSegment {
     /// An empty segment for points of `schema`, counted in `reservation`.
-    pub(crate) fn new(number: u64, schema: &CollectionSchema, reservation: Reservation) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        schema: &CollectionSchema,
+        indexes: PayloadIndexes,
+        reservation: Reservation,
+    ) -> Self {
         let columns = schema
             .vectors
             .iter()
@@ -65,6 +72,7 @@ impl GrowingSegment {
                 live: AtomicRowSet::from_set(&RowSet::none(0)),
                 row_of: BTreeMap::new(),
                 expiry: Expiry::default(),
+                indexes,
                 bytes: 0,
                 reservation,
             }),
@@ -125,6 +133,7 @@ impl GrowingRows {
         self.ids.push(id);
         self.versions.push(version);
         self.expires.push(expires_unix_ms);
+        self.indexes.insert(row, &payload);
         self.payloads.push(payload);
         self.live.push();
         if let Some(end) = expires_unix_ms {
@@ -141,6 +150,15 @@ impl GrowingRows {
         self.row_of
             .get(&id)
             .is_some_and(|&row| self.live.remove(row))
+    }
+
+    /// Gives the segment exactly these payload indexes.
+    pub(crate) fn change_indexes(
+        &mut self,
+        schema: &[PayloadIndexSchema],
+    ) -> Result<(), VectorsError> {
+        self.indexes = crate::collection::indexes_of_growing(&*self, schema)?;
+        Ok(())
     }
 
     /// Bytes held by the rows, as the budget counts them.
@@ -194,6 +212,10 @@ impl SegmentView for GrowingRows {
 
     fn expires_unix_ms(&self, row: u32) -> Option<u64> {
         self.expires[row as usize]
+    }
+
+    fn payload_indexes(&self) -> &PayloadIndexes {
+        &self.indexes
     }
 
     fn payload(&self, row: u32) -> Result<Cow<'_, Payload>, VectorsError> {
@@ -279,7 +301,7 @@ mod tests {
     fn rows_come_back_as_written_and_older_ones_die() {
         let ledger = Ledger::new(None);
         let reservation = ledger.reserve(Component::Growing, 0).expect("no budget");
-        let segment = GrowingSegment::new(1, &schema(), reservation);
+        let segment = GrowingSegment::new(1, &schema(), PayloadIndexes::default(), reservation);
         let words = crate::point::SparseVector {
             indices: vec![3, 70],
             values: vec![0.5, 2.0],

@@ -19,8 +19,10 @@ use std::borrow::Cow;
 
 use crate::error::VectorsError;
 use crate::index::{self, SearchParameters, flat};
+use crate::payload::{FilterCache, PayloadIndexes};
 use crate::point::{Payload, PointId, Vector};
 use crate::rows::{Allowed, AtomicRowSet, Scored};
+use crate::sparse::SparseStatistics;
 
 /// A search for one vector, checked against the schema and in its stored form (normalised for cosine).
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +81,28 @@ pub trait SegmentView: Sync {
     /// When the row's point ceases to exist, in milliseconds since 1970.
     fn expires_unix_ms(&self, row: u32) -> Option<u64>;
 
+    /// Indexes of payload fields.
+    fn payload_indexes(&self) -> &PayloadIndexes {
+        PayloadIndexes::none()
+    }
+
+    /// Live rows with the sparse vector `name`, and how many of them have each of `dimensions`.
+    ///
+    /// # Errors
+    /// [`VectorsError::Corrupt`] when stored bytes are damaged.
+    fn sparse_statistics(
+        &self,
+        name: &str,
+        dimensions: &[u32],
+    ) -> Result<SparseStatistics, VectorsError> {
+        sparse_statistics_by_scan(self, name, dimensions)
+    }
+
+    /// Rows of recent filters; for segments whose rows do not change.
+    fn filter_cache(&self) -> Option<&FilterCache> {
+        None
+    }
+
     /// The payload of a row.
     ///
     /// # Errors
@@ -106,4 +130,25 @@ pub trait SegmentView: Sync {
         scratch: &mut SegmentScratch,
         found: &mut Vec<Scored>,
     ) -> Result<(), VectorsError>;
+}
+
+/// [`SegmentView::sparse_statistics`] by looking at every live row.
+pub(crate) fn sparse_statistics_by_scan<V: SegmentView + ?Sized>(
+    view: &V,
+    name: &str,
+    dimensions: &[u32],
+) -> Result<SparseStatistics, VectorsError> {
+    let mut statistics = SparseStatistics {
+        rows: 0,
+        frequencies: vec![0; dimensions.len()],
+    };
+    for row in view.live().snapshot().iter() {
+        if let Some(Vector::Sparse(vector)) = view.vector(name, row)? {
+            statistics.rows += 1;
+            for (dimension, count) in dimensions.iter().zip(&mut statistics.frequencies) {
+                *count += u64::from(vector.indices.binary_search(dimension).is_ok());
+            }
+        }
+    }
+    Ok(statistics)
 }

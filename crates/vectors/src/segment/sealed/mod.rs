@@ -7,9 +7,12 @@
 //! segments/<number>/
 //!   rows.fxv                 ids, versions, ends, payloads, vectors: see `layout`
 //!   live-<generation>.fxv    which rows were live when the manifest that names it was written
+//!   payload-<fingerprint>.fxv    payload indexes of a list of fields and kinds of this fingerprint
+//!   sparse-<place>.fxv           inverted lists of the sparse vector at `place`
 //!   index-<place>-<parameters>.fxv   the index of the vector at `place`, built with parameters of this fingerprint
 //! ```
 
+mod derived;
 mod indexes;
 mod layout;
 mod rows;
@@ -21,6 +24,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use derived::index_of_rows;
 pub(crate) use indexes::{SegmentIndex, write_index};
 pub(crate) use rows::StoredRows;
 pub(crate) use vectors::{DenseValues, StoredVectors};
@@ -31,8 +35,10 @@ use super::{SegmentScratch, SegmentView, VectorQuery};
 use crate::error::VectorsError;
 use crate::index::{VectorIndex, flat};
 use crate::memory::{Component, Ledger, Mapped, Reservation};
+use crate::payload::{FilterCache, PayloadIndexes};
 use crate::point::{Payload, PointId, Vector};
 use crate::rows::{Allowed, AtomicRowSet, RowSet, Scored};
+use crate::sparse::{SparseIndex, SparseStatistics};
 use crate::storage::{Container, ContainerKind, ContainerWriter, Disk, SectionId};
 
 /// Name of the file with the rows.
@@ -48,6 +54,9 @@ pub struct SealedSegment {
     live: Arc<AtomicRowSet>,
     expiry: Arc<Expiry>,
     indexes: BTreeMap<String, Arc<SegmentIndex>>,
+    sparse: BTreeMap<String, Arc<SparseIndex>>,
+    payload_indexes: Arc<PayloadIndexes>,
+    filters: Arc<FilterCache>,
     _account: Arc<Account>,
 }
 
@@ -95,6 +104,9 @@ impl SealedSegment {
             live: Arc::new(AtomicRowSet::from_set(&live)),
             expiry: Arc::new(expiry),
             indexes: BTreeMap::new(),
+            sparse: BTreeMap::new(),
+            payload_indexes: Arc::default(),
+            filters: Arc::default(),
             _account: Arc::new(account),
         })
     }
@@ -258,6 +270,25 @@ impl SegmentView for SealedSegment {
         self.rows.end(row)
     }
 
+    fn payload_indexes(&self) -> &PayloadIndexes {
+        &self.payload_indexes
+    }
+
+    fn sparse_statistics(
+        &self,
+        name: &str,
+        dimensions: &[u32],
+    ) -> Result<SparseStatistics, VectorsError> {
+        match self.sparse.get(name) {
+            Some(index) => index.statistics(dimensions, Some(&self.live)),
+            None => super::sparse_statistics_by_scan(self, name, dimensions),
+        }
+    }
+
+    fn filter_cache(&self) -> Option<&FilterCache> {
+        Some(&self.filters)
+    }
+
     fn payload(&self, row: u32) -> Result<Cow<'_, Payload>, VectorsError> {
         self.rows.payload(row)
     }
@@ -308,6 +339,11 @@ impl SegmentView for SealedSegment {
             Vector::Multi(vectors) => found
                 .extend_from_slice(self.search_multi(query, vectors, column, allowed, scratch)?),
             Vector::Sparse(vector) => {
+                if let Some(index) = self.sparse.get(query.name) {
+                    let best = index.search(vector, query.parameters.k, allowed)?;
+                    found.extend(best.into_iter().filter(|one| one.rank >= query.rank_min));
+                    return Ok(());
+                }
                 let rows = (0..self.rows.count()).filter(|&row| allowed.contains(row));
                 let limits = (query.parameters.k, query.rank_min);
                 found.extend_from_slice(scan::sparse_rows(

@@ -162,6 +162,11 @@ impl StoredVectors {
         }
     }
 
+    /// Whether the vectors are sparse.
+    pub(crate) fn is_sparse(&self) -> bool {
+        matches!(self.values, StoredValues::Sparse { .. })
+    }
+
     /// Which of the single vectors are those of a row's multi-vector.
     pub(crate) fn tokens_of(&self, row: u32) -> Result<Range<u32>, VectorsError> {
         match &self.values {

@@ -1,0 +1,221 @@
+//! Payload indexes of a collection: which there are, making and dropping them, and those that filters ask for.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{Collection, SegmentSet};
+use crate::error::VectorsError;
+use crate::filter::{FieldPath, Filter, Matcher};
+use crate::payload::{PAYLOAD_INDEXES_MAX, PayloadIndexKind, PayloadIndexSchema};
+use crate::payload::{fields_wanting_index, kind_for_values};
+use crate::segment::SegmentView;
+use crate::segment::sealed::index_of_rows;
+use crate::storage::Manifest;
+
+/// Rows of a segment from which a filter on a field without an index has one built: below, looking at every payload
+/// takes some milliseconds.
+const AUTOMATIC_INDEX_ROWS_MIN: u32 = 2_000;
+/// Rows whose values decide what kind of index suits a field.
+const SAMPLE_ROWS: u32 = 256;
+/// Indexes waiting to be built because a filter asked; more are asked for again by the next filter.
+const WANTED_MAX: usize = 16;
+
+/// The payload indexes that a manifest names.
+pub(crate) fn of_manifest(manifest: &Manifest) -> Result<Vec<PayloadIndexSchema>, VectorsError> {
+    let mut all = Vec::new();
+    for (key, kinds) in &manifest.payload_indexes {
+        let kinds: Vec<PayloadIndexKind> =
+            serde_json::from_value(kinds.clone()).map_err(|error| {
+                VectorsError::invalid(format!("payload_indexes.{key}"), error.to_string())
+            })?;
+        all.extend(kinds.into_iter().map(|kind| PayloadIndexSchema {
+            key: key.clone(),
+            kind,
+        }));
+    }
+    Ok(all)
+}
+
+/// Writes the payload indexes into a manifest.
+pub(crate) fn into_manifest(
+    schema: &[PayloadIndexSchema],
+    manifest: &mut Manifest,
+) -> Result<(), VectorsError> {
+    manifest.payload_indexes.clear();
+    for index in schema {
+        let kind = serde_json::to_value(&index.kind)
+            .map_err(|error| VectorsError::invalid("payload_indexes", error.to_string()))?;
+        let kinds = manifest
+            .payload_indexes
+            .entry(index.key.clone())
+            .or_insert_with(|| serde_json::Value::Array(Vec::new()));
+        if let serde_json::Value::Array(kinds) = kinds {
+            kinds.push(kind);
+        }
+    }
+    Ok(())
+}
+
+impl Collection {
+    /// The payload indexes there are, also those still being built for some segments.
+    pub fn payload_indexes(&self) -> Vec<PayloadIndexSchema> {
+        self.current().payload_indexes.as_ref().clone()
+    }
+
+    /// Makes an index on a field, in place of the one of the same kind there. Returns when every segment has it; reads and
+    /// writes go on meanwhile.
+    ///
+    /// # Errors
+    /// [`VectorsError::Invalid`] for an analyzer that makes no sense, [`VectorsError::Limit`] for too many indexes, or as the
+    /// disk says.
+    pub fn create_payload_index(
+        &self,
+        key: &FieldPath,
+        kind: PayloadIndexKind,
+    ) -> Result<(), VectorsError> {
+        let index = PayloadIndexSchema {
+            key: key.to_string(),
+            kind,
+        };
+        self.change_payload_indexes(|all| {
+            all.retain(|one| one.key != index.key || one.kind.name() != index.kind.name());
+            super::limits::check("payload indexes", all.len() + 1, PAYLOAD_INDEXES_MAX)?;
+            all.push(index.clone());
+            Ok(())
+        })
+    }
+
+    /// Drops the indexes of a field; false when there was none.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn delete_payload_index(&self, key: &FieldPath) -> Result<bool, VectorsError> {
+        let key = key.to_string();
+        if self.payload_indexes().iter().all(|index| index.key != key) {
+            return Ok(false);
+        }
+        self.change_payload_indexes(|all| {
+            all.retain(|index| index.key != key);
+            Ok(())
+        })?;
+        Ok(true)
+    }
+
+    fn change_payload_indexes(
+        &self,
+        change: impl Fn(&mut Vec<PayloadIndexSchema>) -> Result<(), VectorsError>,
+    ) -> Result<(), VectorsError> {
+        let mut writer = self.lock_writer();
+        self.writable()?;
+        let set = self.current();
+        let mut schema = set.payload_indexes.as_ref().clone();
+        change(&mut schema)?;
+        // In the order of the manifest, which is by field.
+        schema.sort_by(|one, two| one.key.cmp(&two.key));
+        for segment in set.frozen.iter().chain([&set.growing]) {
+            segment.write().change_indexes(&schema)?;
+        }
+        let mut next = SegmentSet::clone(&set);
+        next.payload_indexes = Arc::new(schema);
+        self.switch(&mut writer, next, None)?;
+        drop(writer);
+        let _maintenance = self
+            .maintenance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        while self.build_next_payload_indexes()? {}
+        Ok(())
+    }
+
+    /// Builds the payload indexes of one segment that has not what it should have. False when all have. Called by the
+    /// holder of `maintenance`.
+    pub(crate) fn build_next_payload_indexes(&self) -> Result<bool, VectorsError> {
+        let set = self.current();
+        let Some(segment) = set
+            .sealed
+            .iter()
+            .find(|segment| !segment.has_payload_indexes(&set.payload_indexes))
+        else {
+            return Ok(false);
+        };
+        self.writable()?;
+        let disk = self.surroundings.disk.as_ref();
+        let indexed = segment.build_payload_indexes(disk, &set.payload_indexes)?;
+        self.replace_view(indexed);
+        Ok(true)
+    }
+
+    /// A filter made ready, with the words of texts cut as the text indexes say.
+    pub(crate) fn matcher<'f>(&self, filter: &'f Filter) -> Matcher<'f> {
+        let set = self.current();
+        let rows = set.growing.read();
+        Matcher::new(filter, &|key| rows.payload_indexes().words_of(key))
+    }
+
+    /// Remembers indexes that a filter would like, and has them built by maintenance.
+    pub(crate) fn want_indexes(&self, filter: &Filter) {
+        let set = self.current();
+        if !set.schema.index_filters_automatically || self.surroundings.maintenance.is_none() {
+            return;
+        }
+        let Some(segment) = set
+            .sealed
+            .iter()
+            .find(|segment| segment.rows() >= AUTOMATIC_INDEX_ROWS_MIN)
+        else {
+            return;
+        };
+        for (key, kind) in fields_wanting_index(filter) {
+            let name = key.to_string();
+            if set.payload_indexes.iter().any(|index| index.key == name) {
+                continue;
+            }
+            let kind = kind.unwrap_or_else(|| {
+                let payloads: Vec<_> = (0..SAMPLE_ROWS.min(segment.rows()))
+                    .filter_map(|row| segment.payload(row).ok())
+                    .collect();
+                kind_for_values(payloads.iter().flat_map(|payload| key.values(payload)))
+            });
+            let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            let index = (key, kind);
+            if wanted.len() < WANTED_MAX && !wanted.contains(&index) {
+                wanted.push(index);
+                drop(wanted);
+                let _ = self.maintain_soon();
+            }
+        }
+    }
+
+    /// Makes the indexes that filters asked for.
+    pub(crate) fn create_wanted_indexes(&self) -> Result<(), VectorsError> {
+        loop {
+            let next = self
+                .wanted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop();
+            let Some((key, kind)) = next else {
+                return Ok(());
+            };
+            let name = key.to_string();
+            if self.payload_indexes().iter().any(|index| index.key == name) {
+                continue;
+            }
+            match self.create_payload_index(&key, kind) {
+                Ok(()) | Err(VectorsError::Limit { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The indexes of `schema` for a growing segment that has rows already.
+pub(crate) fn of_growing(
+    view: &dyn SegmentView,
+    schema: &[PayloadIndexSchema],
+) -> Result<crate::payload::PayloadIndexes, VectorsError> {
+    let mut indexes = crate::payload::PayloadIndexes::default();
+    for index in schema {
+        indexes.add(index_of_rows(view, index)?)?;
+    }
+    Ok(indexes)
+}
