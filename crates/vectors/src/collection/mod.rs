@@ -24,6 +24,7 @@ mod request;
 mod scroll;
 mod search;
 mod set;
+mod tunables;
 pub(crate) mod validate;
 mod write;
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vectors::collection::{
-    Operation, PayloadSelection, Precondition, SearchRequest, Selection, Status, VectorSelection,
-    With, WriteOptions,
+    Collection, Operation, PayloadSelection, Precondition, SearchRequest, Selection, Status,
+    VectorSelection, With, WriteOptions,
 };
 use vectors::database::{Database, DatabaseOptions};
 use vectors::schema::Metric;
@@ -368,4 +368,39 @@ fn points_with_an_end_are_gone_at_their_time() {
         .expect("written");
     clock.advance(Duration::from_secs(1_000));
     assert_eq!(everything(&collection).len(), 1);
+}
+
+#[test]
+fn settings_change_and_vectors_do_not() {
+    let directory = tempfile::tempdir().expect("directory");
+    let database = open(directory.path(), 50);
+    let collection = database
+        .create_collection("c", plain_schema(2, Metric::Dot))
+        .expect("new");
+    let points = (0..50).map(|id| point(id, &[id as f32, 1.0], json!({})));
+    collection
+        .upsert(points.collect(), &durable())
+        .expect("written");
+    let indexed = |collection: &Collection| {
+        let info = collection.info().expect("info");
+        info.segments
+            .iter()
+            .any(|segment| !segment.indexed.is_empty())
+    };
+    assert!(!indexed(&collection));
+    let mut schema = plain_schema(2, Metric::Dot);
+    schema.index_from_rows = Some(10);
+    collection.update_schema(schema).expect("settings");
+    assert!(indexed(&collection));
+    for other in [
+        plain_schema(3, Metric::Dot),
+        plain_schema(2, Metric::Euclid),
+    ] {
+        collection.update_schema(other).expect_err("vectors");
+    }
+    drop((collection, database));
+    let database = open(directory.path(), 50);
+    let collection = database.collection("c").expect("opens");
+    assert_eq!(collection.schema().index_from_rows, Some(10));
+    assert!(indexed(&collection));
 }
