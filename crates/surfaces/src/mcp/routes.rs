@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use rmcp::model::ErrorCode;
+use rmcp::model::{ErrorCode, ProtocolVersion};
 use serde_json::{Value, json};
 use service::{Error, ErrorKind, Identity};
 use tracing::Span;
@@ -36,7 +36,7 @@ pub async fn receive(
     if let Err(error) = check_origin(&app, request.headers()) {
         return failure(error);
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let request = Request::from_parts(parts.clone(), body);
     let body = match JsonValue::read(request, &app).await {
         Ok(JsonValue(body)) => body,
@@ -52,7 +52,10 @@ pub async fn receive(
         .as_object()
         .and_then(messages::method)
         .is_some_and(|method| method == "initialize");
-    if let Err(error) = check_session(&app, &identity, &parts.headers) {
+    if !begins_session && names_own_revision(&body) {
+        // Such a request stands for itself; taken away, the header cannot lead it into anybody's session.
+        parts.headers.remove(SESSION);
+    } else if let Err(error) = check_session(&app, &identity, &parts.headers) {
         return failure(error);
     }
     if begins_session && let Err(error) = app.mcp.room(&identity).await {
@@ -168,6 +171,12 @@ fn is_loopback(origin: &str) -> bool {
         uri.host(),
         Some("localhost" | "127.0.0.1" | "[::1]" | "::1")
     )
+}
+
+/// Whether a message says, in itself, that it is of the revision without sessions.
+fn names_own_revision(body: &Value) -> bool {
+    let revision = &body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
+    revision == ProtocolVersion::V_2026_07_28.as_str()
 }
 
 /// A session of another key does not exist.

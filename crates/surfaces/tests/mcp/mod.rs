@@ -175,6 +175,19 @@ async fn a_session_belongs_to_the_key_that_began_it() {
     )
     .await;
     assert_eq!(reply.status, 404);
+    // A request of the new revision stands for itself, whatever session its headers name.
+    let list = json!({"jsonrpc": "2.0", "id": 5, "method": "tools/list", "params": {"_meta": {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }}});
+    let stray = [
+        ("mcp-session-id", "stray"),
+        ("mcp-protocol-version", MODERN),
+        ("mcp-method", "tools/list"),
+    ];
+    let list = list.to_string().into_bytes();
+    let reply = send(&harness, &owner, Method::POST, &stray, list).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
     let reply = send(&harness, &owner, Method::POST, &headers, ping()).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     let reply = send(&harness, &owner, Method::DELETE, &headers, Vec::new()).await;
