@@ -18,4 +18,12 @@ python3 bench/serve/bench.py --fornax "$fornax" --peer bench/work/peer/bin/llama
 cargo build --release -p physics --example bench_physics
 torch_python=python3; "$torch_python" -c 'import torch' 2>/dev/null || torch_python=/usr/bin/python3
 "$torch_python" bench/physics/bench.py --training
+# Vectors: inputs from the data sets in BENCH_DATA (see bench/vectors/data.py for what they are).
+vectors=bench/work/vectors-venv
+[ -x "$vectors/bin/python" ] || { python3 -m venv "$vectors"; "$vectors/bin/pip" install --quiet -r bench/vectors/requirements.txt; }
+[ -f bench/work/vectors/minilm200k/base.npy ] || "$vectors/bin/python" bench/vectors/data.py --data "${BENCH_DATA:-../shared/data}"
+cargo build --release -p vectors --example bench_worker
+for set in minilm50k digits30k minilm200k; do
+  "$vectors/bin/python" bench/vectors/bench.py --worker target/release/examples/bench_worker --set "$set"
+done
 python3 bench/render.py

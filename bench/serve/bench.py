@@ -85,6 +85,8 @@ class Ours:
         self.command = common + ["serve", "--bind", f"127.0.0.1:{self.port}"]
         environment = {
             **os.environ, "FORNAX_MODELS__THREADS": str(arguments.threads), "FORNAX_MODELS__SEQUENCES_MAX": "16",
+            # Every answer is to be computed.
+            "FORNAX_CACHE__MEMORY_BYTES": "0",
             "FORNAX_MODELS__CACHE_TOKENS": str(arguments.cache_tokens),
         }
         self.log = open(os.path.join(self.data, "bench.log"), "wb")
