@@ -4,10 +4,14 @@
 //! <directory>/
 //!   LOCK                     held while the database is open
 //!   collections/<name>/      MANIFEST, wal/, segments/, snapshots/
+//!   collections/.<name>.…    a restore that was not finished
+//!   imports/                 archives being restored; removed at the next start
 //! ```
 //! Opening lists names and opens nothing: a collection opens when it is first asked for, and costs no thread and no open
 //! file while nothing is written. Bytes of a name other than letters, digits, `.`, `_` and `-` stand as `%` and two
 //! hexadecimal digits in its directory's name.
+
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,18 +21,20 @@ use std::thread::JoinHandle;
 
 use platform::Clock;
 
+pub use snapshots::Existing;
+
 use crate::collection::limits::{self, NAME_BYTES_MAX};
 use crate::collection::{Collection, CollectionOptions, Surroundings};
 use crate::error::VectorsError;
 use crate::memory::{Ledger, MemoryReport};
 use crate::schema::CollectionSchema;
 use crate::storage::disk::{SharedDisk, parent_of};
-use crate::storage::{Disk, RealDisk, manifest};
+use crate::storage::{Disk, RealDisk, manifest, snapshot};
 
 /// Collections whose maintenance can wait at once; more are asked for again by their next write.
 const MAINTENANCE_QUEUE: usize = 1_024;
-/// What a directory's name may take in most file systems.
-const DIRECTORY_NAME_BYTES_MAX: usize = 255;
+/// What a directory's name may take in most file systems is 255; a restore adds some in front and behind.
+const DIRECTORY_NAME_BYTES_MAX: usize = 240;
 /// Begins the names of collections that are being deleted; `%` is followed by two digits in all others.
 const DELETED: &str = "%deleted-";
 
@@ -133,6 +139,8 @@ impl Database {
         disk.sync_directory(directory)?;
         disk.sync_directory(parent_of(directory))?;
         let lock = disk.lock(directory)?;
+        snapshot::recover_replaced(disk.as_ref(), &root)?;
+        disk.remove_directory(&directory.join(snapshots::IMPORTS))?;
         let mut state = State::default();
         for entry in disk.list(&root)?.unwrap_or_default() {
             if !entry.is_directory {
@@ -281,24 +289,51 @@ impl Database {
         let directory = self.directory_of(name)?;
         let disk = self.surroundings.disk.as_ref();
         let root = self.directory.join("collections");
+        let opening = self.opening_of(name)?;
+        let guard = opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.close_for_good(name, &opening)?;
+        // A new name first: after it a crash cannot bring half a collection back, and the old name is free.
+        let gone = root.join(format!("{DELETED}{number}"));
+        disk.remove_directory(&gone)?;
+        disk.rename(&directory, &gone)?;
+        self.lock().entries.remove(name);
+        drop(guard);
+        disk.sync_directory(&root)?;
+        disk.remove_directory(&gone)
+    }
+
+    /// What is held by who opens a collection, or puts other files in its place.
+    fn opening_of(&self, name: &str) -> Result<Arc<Mutex<()>>, VectorsError> {
+        let state = self.lock();
+        let entry = state.entries.get(name);
+        entry
+            .map(|entry| Arc::clone(&entry.opening))
+            .ok_or_else(|| VectorsError::CollectionMissing {
+                name: name.to_owned(),
+            })
+    }
+
+    /// Closes a collection whose files are about to go, and returns when nothing works on them. Who holds it can read it
+    /// to the end. Returns a number that no other call gets. Called by the holder of `opening`, so that nobody opens it
+    /// again meanwhile.
+    fn close_for_good(&self, name: &str, opening: &Arc<Mutex<()>>) -> Result<u64, VectorsError> {
         let mut state = self.lock();
-        let Some(entry) = state.entries.remove(name) else {
+        state.uses += 1;
+        let number = state.uses;
+        let entry = state.entries.get_mut(name);
+        // Deleted, and perhaps made again, while this call waited for its turn.
+        let Some(entry) = entry.filter(|entry| Arc::ptr_eq(&entry.opening, opening)) else {
             return Err(VectorsError::CollectionMissing {
                 name: name.to_owned(),
             });
         };
-        if let Some(open) = &entry.open {
-            open.close_without_flush();
-            state.open -= 1;
-        }
-        state.uses += 1;
-        // A new name first: after it a crash cannot bring half a collection back, and the old name is free.
-        let gone = root.join(format!("{DELETED}{}", state.uses));
-        disk.remove_directory(&gone)?;
-        disk.rename(&directory, &gone)?;
+        let open = entry.open.take();
+        state.open -= usize::from(open.is_some());
         drop(state);
-        disk.sync_directory(&root)?;
-        disk.remove_directory(&gone)
+        if let Some(open) = open {
+            open.retire();
+        }
+        Ok(number)
     }
 
     /// Memory of all collections.

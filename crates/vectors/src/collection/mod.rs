@@ -24,6 +24,7 @@ mod request;
 mod scroll;
 mod search;
 mod set;
+mod snapshot;
 mod tunables;
 pub(crate) mod validate;
 mod write;
@@ -79,6 +80,8 @@ pub struct Collection {
     visible: RwLock<()>,
     /// Held by who seals, merges or builds.
     maintenance: Mutex<()>,
+    /// Held by who takes a snapshot: one at a time.
+    snapshotting: Mutex<()>,
     /// Held by who seals only, so that writers need not wait for a merge.
     sealing: Mutex<()>,
     /// Why writes are refused.
@@ -233,6 +236,25 @@ impl Collection {
         if let Some(control) = control.as_ref() {
             control.cancel();
         }
+    }
+
+    /// Refuses writes from now on, and returns when nothing works on the files any more: they may go, or others take
+    /// their place. Reads go on with the old ones.
+    pub(crate) fn retire(&self) {
+        self.close_without_flush();
+        // Who takes one of these from now on finds the collection closed.
+        drop(
+            self.snapshotting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        drop(
+            self.maintenance
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        drop(self.sealing.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self.lock_writer());
     }
 
     /// Whether maintenance runs or waits.

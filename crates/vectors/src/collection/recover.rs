@@ -14,7 +14,7 @@ use crate::segment::SegmentView;
 use crate::segment::growing::{GrowingRows, GrowingSegment};
 use crate::segment::sealed::{SealedSegment, generation_of_live_file};
 use crate::storage::log::{self, Entry, Log, Tail};
-use crate::storage::{Disk, Manifest};
+use crate::storage::{Disk, Manifest, snapshot};
 
 impl Collection {
     /// Opens the collection in `directory`. Segments that are damaged are left out and named in `info`.
@@ -34,6 +34,7 @@ impl Collection {
                 name: name.to_owned(),
             });
         };
+        snapshot::remove_partial(disk.as_ref(), directory)?;
         let schema = Arc::new(manifest.schema.clone());
         let mut writer = Writer {
             sequence: manifest.applied_sequence,
@@ -76,6 +77,7 @@ impl Collection {
             writer: Mutex::new(writer),
             visible: RwLock::new(()),
             maintenance: Mutex::new(()),
+            snapshotting: Mutex::new(()),
             sealing: Mutex::new(()),
             failed: OnceLock::new(),
             damages: Mutex::new(Vec::new()),

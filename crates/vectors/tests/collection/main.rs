@@ -3,5 +3,6 @@
 
 mod life;
 mod reads;
+mod snapshots;
 mod support;
 mod writes;

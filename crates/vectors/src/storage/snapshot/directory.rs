@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::disk::{Disk, parent_of};
-use super::FILES_MAX;
+use super::{FILES_MAX, SNAPSHOTS};
 use crate::error::VectorsError;
 
 /// Deepest nesting of directories that is looked at: a collection has two levels, one more for each vector's files.
@@ -83,19 +83,51 @@ fn beside(target: &Path, suffix: &str) -> PathBuf {
     target.with_file_name(format!(".{name}.{suffix}"))
 }
 
-/// Puts the directory `new` in the place of `target`, durably. A crash in between is undone or completed by
-/// [`recover_replaced`]. Nobody may use `target` meanwhile.
+/// Puts the directory `new` of a collection in the place of `target`, durably; the snapshots of `target` stay. A crash in
+/// between is undone or completed by [`recover_replaced`]. Nobody may use `target` meanwhile.
 ///
 /// # Errors
-/// As the disk says.
+/// As the disk says. `target` stands then, old or new.
 pub fn replace_directory(disk: &dyn Disk, new: &Path, target: &Path) -> Result<(), VectorsError> {
+    settle(disk, target)?;
+    let parent = parent_of(target);
     let old = replaced(target);
-    disk.remove_directory(&old)?;
     if disk.list(target)?.is_some() {
         disk.rename(target, &old)?;
+        // Durable before its place is taken: otherwise a crash could keep the new name and lose the old directory.
+        disk.sync_directory(parent)?;
     }
-    disk.rename(new, target)?;
-    disk.sync_directory(parent_of(target))?;
+    if let Err(error) = disk.rename(new, target) {
+        // The first failure is the one to tell.
+        let _ = disk.rename(&old, target);
+        return Err(error);
+    }
+    disk.sync_directory(parent)?;
+    settle(disk, target)
+}
+
+/// Finishes a replacement of `target`, or undoes it when nothing took its place.
+fn settle(disk: &dyn Disk, target: &Path) -> Result<(), VectorsError> {
+    let old = replaced(target);
+    if disk.list(&old)?.is_none() {
+        return Ok(());
+    }
+    if disk.list(target)?.is_none() {
+        disk.rename(&old, target)?;
+        return disk.sync_directory(parent_of(target));
+    }
+    let (from, to) = (old.join(SNAPSHOTS), target.join(SNAPSHOTS));
+    if let Some(entries) = disk.list(&from)? {
+        disk.create_directory(&to)?;
+        for entry in entries.iter().filter(|entry| !entry.name.starts_with('.')) {
+            let place = to.join(&entry.name);
+            if disk.list(&place)?.is_none() {
+                disk.rename(&from.join(&entry.name), &place)?;
+            }
+        }
+        disk.sync_directory(&to)?;
+        disk.sync_directory(target)?;
+    }
     disk.remove_directory(&old)
 }
 
@@ -109,17 +141,10 @@ pub fn recover_replaced(disk: &dyn Disk, parent: &Path) -> Result<(), VectorsErr
         let Some(name) = entry.name.strip_prefix('.').filter(|_| entry.is_directory) else {
             continue;
         };
-        let path = parent.join(&entry.name);
         if name.ends_with(".partial") {
-            disk.remove_directory(&path)?;
+            disk.remove_directory(&parent.join(&entry.name))?;
         } else if let Some(name) = name.strip_suffix(".replaced") {
-            let target = parent.join(name);
-            if disk.list(&target)?.is_some() {
-                disk.remove_directory(&path)?;
-            } else {
-                disk.rename(&path, &target)?;
-                disk.sync_directory(parent)?;
-            }
+            settle(disk, &parent.join(name))?;
         }
     }
     Ok(())

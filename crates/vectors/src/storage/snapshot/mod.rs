@@ -6,9 +6,10 @@
 //! snapshots/.<name>.partial/…     a snapshot that was not finished; removed at the next chance
 //! ```
 //! Taking one has two steps. [`Pending::begin`], under the collection's writer lock, gives the immutable files and the log a
-//! second name (microseconds each: no byte is copied). [`Pending::finish`], without any lock, copies the part of the log
-//! that was written by then, hashes everything, and gives the snapshot its name. Files of the collection may be unlinked
-//! meanwhile: the second name keeps them.
+//! second name (microseconds each: no byte is copied, nothing is synced). [`Pending::finish`], without any lock, writes
+//! the manifest, copies the part of the log that was written by then, hashes everything, and gives the snapshot its name.
+//! Files of the collection may be unlinked meanwhile: the second name keeps them. Until it is exported a snapshot shares
+//! the blocks of its immutable files with the collection: it protects from mistakes, a copy elsewhere from a bad disk.
 //!
 //! Invariants:
 //!  1. A snapshot that [`list`] shows is complete and durable.
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use platform::files::Sha256Hasher;
 use serde::{Deserialize, Serialize};
 
+use super::container::Container;
 use super::disk::{Disk, copy_file, parent_of, replace_file};
 use crate::error::VectorsError;
 
@@ -37,6 +39,8 @@ pub const VERSION: u32 = 1;
 pub const FILES_MAX: usize = 200_000;
 /// Largest `SNAPSHOT` read.
 const FACTS_BYTES_MAX: u64 = 64 << 20;
+/// Name of the directory of snapshots in that of a collection.
+const SNAPSHOTS: &str = "snapshots";
 /// Bytes hashed at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -81,6 +85,8 @@ pub struct SnapshotFile {
 pub struct Capture {
     /// Paths, relative to the collection's directory, of files that never change: they are linked.
     pub immutable: Vec<String>,
+    /// Paths of files that can be made again from others and may vanish at any time: linked when they are still there.
+    pub derived: Vec<String>,
     /// Log files and how much of each belongs to the snapshot: they are linked at once and that much is copied.
     pub logs: Vec<(String, u64)>,
     /// Small files by path and content, above all the manifest.
@@ -92,6 +98,8 @@ pub struct Capture {
 pub struct Pending {
     snapshots: PathBuf,
     name: String,
+    /// Small files still to be written.
+    contents: Vec<(String, Vec<u8>)>,
     /// Log files whose copies are still to be made.
     logs: Vec<(String, u64)>,
 }
@@ -106,7 +114,7 @@ impl Pending {
         disk: &dyn Disk,
         directory: &Path,
         name: &str,
-        capture: &Capture,
+        capture: Capture,
     ) -> Result<Pending, VectorsError> {
         check_name(name)?;
         let snapshots = directory_of(directory);
@@ -118,33 +126,16 @@ impl Pending {
         }
         let partial = partial(&snapshots, name);
         disk.remove_directory(&partial)?;
-        let data = partial.join(DATA);
-        disk.create_directory(&data)?;
-        for (path, bytes) in &capture.contents {
-            let file = disk.create(&place(disk, &data, path)?)?;
-            file.append(bytes)?;
-            file.sync()?;
-        }
-        for path in &capture.immutable {
-            let (from, to) = (directory.join(path), place(disk, &data, path)?);
-            if disk.hard_link(&from, &to).is_err() {
-                let length = disk.length(&from)?.unwrap_or(0);
-                copy_file(disk, &from, &to, length)?;
-            }
-        }
-        let mut logs = Vec::new();
-        for (path, length) in &capture.logs {
-            let (from, to) = (directory.join(path), place(disk, &data, path)?);
-            if disk.hard_link(&from, &log_link(&to)).is_ok() {
-                logs.push((path.clone(), *length));
-            } else {
-                copy_file(disk, &from, &to, *length)?;
-            }
+        let outcome = link_all(disk, directory, &partial.join(DATA), &capture);
+        if outcome.is_err() {
+            // The first failure is the one to tell.
+            let _ = disk.remove_directory(&partial);
         }
         Ok(Pending {
             snapshots,
             name: name.to_owned(),
-            logs,
+            contents: capture.contents,
+            logs: outcome?,
         })
     }
 
@@ -164,6 +155,11 @@ impl Pending {
     fn complete(&self, disk: &dyn Disk, created_unix_ms: u64) -> Result<Snapshot, VectorsError> {
         let partial = partial(&self.snapshots, &self.name);
         let data = partial.join(DATA);
+        for (path, bytes) in &self.contents {
+            let file = disk.create(&place(disk, &data, path)?)?;
+            file.append(bytes)?;
+            file.sync()?;
+        }
         for (path, length) in &self.logs {
             let to = data.join(path);
             let link = log_link(&to);
@@ -192,6 +188,38 @@ impl Pending {
         disk.sync_directory(parent_of(&self.snapshots))?;
         Ok(snapshot)
     }
+}
+
+/// Gives everything that `capture` names a second name below `data`. Returns the logs whose copies are still to be made.
+fn link_all(
+    disk: &dyn Disk,
+    directory: &Path,
+    data: &Path,
+    capture: &Capture,
+) -> Result<Vec<(String, u64)>, VectorsError> {
+    disk.create_directory(data)?;
+    for path in &capture.immutable {
+        let (from, to) = (directory.join(path), place(disk, data, path)?);
+        if disk.hard_link(&from, &to).is_err() {
+            let length = disk.length(&from)?.unwrap_or(0);
+            copy_file(disk, &from, &to, length)?;
+        }
+    }
+    for path in &capture.derived {
+        let (from, to) = (directory.join(path), place(disk, data, path)?);
+        // Gone since it was listed, or on a file system without links: it is built again when it is missed.
+        let _ = disk.hard_link(&from, &to);
+    }
+    let mut logs = Vec::new();
+    for (path, length) in &capture.logs {
+        let (from, to) = (directory.join(path), place(disk, data, path)?);
+        if disk.hard_link(&from, &log_link(&to)).is_ok() {
+            logs.push((path.clone(), *length));
+        } else {
+            copy_file(disk, &from, &to, *length)?;
+        }
+    }
+    Ok(logs)
 }
 
 /// The snapshots of the collection in `directory`, by name. One whose facts cannot be read is an error of its own.
@@ -254,8 +282,9 @@ pub fn find(disk: &dyn Disk, directory: &Path, name: &str) -> Result<PathBuf, Ve
     Ok(path)
 }
 
-/// Compares every file of the snapshot directory with its length and SHA-256, and says what does not match. An empty
-/// list is a good snapshot.
+/// Compares every file of the snapshot directory with its length and SHA-256, and containers also with the checksums in
+/// them, which tell damage that was there when the snapshot was taken. Says what does not match; an empty list is a good
+/// snapshot.
 ///
 /// # Errors
 /// When the facts of the snapshot cannot be read.
@@ -265,11 +294,19 @@ pub fn verify(
 ) -> Result<Vec<VectorsError>, VectorsError> {
     let snapshot = load(disk, snapshot_directory)?;
     let data = snapshot_directory.join(DATA);
-    Ok(snapshot
-        .files
-        .iter()
-        .filter_map(|file| check_file(disk, &data.join(&file.path), file).err())
-        .collect())
+    let mut damages = Vec::new();
+    for file in &snapshot.files {
+        let path = data.join(&file.path);
+        match check_file(disk, &path, file) {
+            Err(damage) => damages.push(damage),
+            Ok(()) if file.path.ends_with(".fxv") => match Container::open_any(disk, &path) {
+                Ok(container) => damages.extend(container.damages()),
+                Err(damage) => damages.push(damage),
+            },
+            Ok(()) => {}
+        }
+    }
+    Ok(damages)
 }
 
 /// Makes the snapshot into a new directory of a collection, `target`, whose parent exists. The snapshot stays as it is.
@@ -282,13 +319,35 @@ pub fn restore(
     snapshot_directory: &Path,
     target: &Path,
 ) -> Result<Snapshot, VectorsError> {
-    let snapshot = load(disk, snapshot_directory)?;
     if disk.list(target)?.is_some() {
         return Err(VectorsError::invalid(
             "target",
             format!("{} exists", target.display()),
         ));
     }
+    let (snapshot, staging) = prepare(disk, snapshot_directory, target)?;
+    let outcome = disk
+        .rename(&staging, target)
+        .and_then(|()| disk.sync_directory(parent_of(target)));
+    if let Err(error) = outcome {
+        // The first failure is the one to tell.
+        let _ = disk.remove_directory(&staging);
+        return Err(error);
+    }
+    Ok(snapshot)
+}
+
+/// Makes the snapshot into a directory beside `target`, whole, compared and durable, for [`replace_directory`]. Returns it
+/// with the snapshot.
+///
+/// # Errors
+/// As [`restore`]; nothing is left behind then.
+pub fn prepare(
+    disk: &dyn Disk,
+    snapshot_directory: &Path,
+    target: &Path,
+) -> Result<(Snapshot, PathBuf), VectorsError> {
+    let snapshot = load(disk, snapshot_directory)?;
     let staging = directory::staging(target);
     disk.remove_directory(&staging)?;
     let data = snapshot_directory.join(DATA);
@@ -300,16 +359,14 @@ pub fn restore(
             // The copy is hashed and not the source: this is what will be used.
             check_file(disk, &to, file)?;
         }
-        directory::sync_below(disk, &staging)?;
-        disk.rename(&staging, target)?;
-        disk.sync_directory(parent_of(target))
+        directory::sync_below(disk, &staging)
     })();
     if let Err(error) = outcome {
         // The first failure is the one to tell.
         let _ = disk.remove_directory(&staging);
         return Err(error);
     }
-    Ok(snapshot)
+    Ok((snapshot, staging))
 }
 
 /// The facts of the snapshot in a directory.
@@ -345,6 +402,9 @@ pub fn parse(bytes: &[u8]) -> Result<Snapshot, String> {
     check_name(&snapshot.name).map_err(|error| error.to_string())?;
     for file in &snapshot.files {
         check_relative(&file.path).map_err(|error| error.to_string())?;
+        if file.path.split('/').next() == Some(SNAPSHOTS) {
+            return Err(format!("`{}` is a snapshot in a snapshot", file.path));
+        }
     }
     Ok(snapshot)
 }
@@ -358,8 +418,9 @@ fn store(disk: &dyn Disk, directory: &Path, snapshot: &Snapshot) -> Result<(), V
     replace_file(disk, &directory.join(FACTS), &bytes)
 }
 
-fn directory_of(collection: &Path) -> PathBuf {
-    collection.join("snapshots")
+/// The directory of a collection's snapshots.
+pub fn directory_of(collection: &Path) -> PathBuf {
+    collection.join(SNAPSHOTS)
 }
 
 fn partial(snapshots: &Path, name: &str) -> PathBuf {

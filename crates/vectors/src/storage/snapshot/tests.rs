@@ -29,8 +29,9 @@ fn taken() -> (tempfile::TempDir, PathBuf) {
         immutable: vec!["segments/1/rows".into()],
         logs: vec![("wal/1.log".into(), 7)],
         contents: vec![("MANIFEST".into(), b"facts".to_vec())],
+        derived: vec!["segments/1/gone.fxv".into()],
     };
-    let pending = Pending::begin(&RealDisk, &collection, "first", &capture).expect("begin");
+    let pending = Pending::begin(&RealDisk, &collection, "first", capture).expect("begin");
     RealDisk
         .open_append(&collection.join("wal/1.log"))
         .expect("open")
@@ -67,7 +68,7 @@ fn a_snapshot_is_listed_verified_restored_and_removed() {
     assert_eq!(listed[0].as_ref().expect("facts").name, "first");
     let path = find(&RealDisk, &collection, "first").expect("find");
     assert!(verify(&RealDisk, &path).expect("verify").is_empty());
-    Pending::begin(&RealDisk, &collection, "first", &Capture::default()).expect_err("taken");
+    Pending::begin(&RealDisk, &collection, "first", Capture::default()).expect_err("taken");
     let target = directory.path().join("copy");
     restore(&RealDisk, &path, &target).expect("restore");
     check_restored(&target);
@@ -181,6 +182,7 @@ fn a_directory_takes_anothers_place_and_a_crash_between_is_undone() {
     );
     write(&old.join("which"), b"old");
     write(&new.join("which"), b"new");
+    write(&old.join("snapshots/first/SNAPSHOT"), b"kept");
     replace_directory(&RealDisk, &new, &old).expect("replace");
     assert_eq!(read(&old.join("which")), b"new");
     // The crash: moved out of the way, and nothing in its place yet.
@@ -190,5 +192,6 @@ fn a_directory_takes_anothers_place_and_a_crash_between_is_undone() {
         .expect("rename");
     recover_replaced(&RealDisk, directory.path()).expect("recover");
     assert_eq!(read(&old.join("which")), b"new");
+    assert_eq!(read(&old.join("snapshots/first/SNAPSHOT")), b"kept");
     assert_eq!(RealDisk.list(&new).expect("list"), None);
 }
