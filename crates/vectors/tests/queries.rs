@@ -5,10 +5,14 @@
 mod convert;
 #[path = "qdrant/points.rs"]
 mod points;
+#[path = "qdrant/stored.rs"]
+mod stored;
 
 use convert::query_request;
 use points::Points;
 use serde_json::Value;
+use stored::Shape;
+use vectors::collection::With;
 use vectors::query::{self, GroupKey, GroupRequest, Hit, Query, QueryRequest, Stage, Target};
 use vectors::{Metric, PointId, Vector};
 
@@ -46,49 +50,95 @@ fn check(name: &str, offset: usize, found: &[Hit], answer: &[Value]) {
     }
 }
 
-#[test]
-fn answers_equal_those_of_qdrant() {
-    let cases: Value = serde_json::from_str(CASES).unwrap();
+const METRICS: [(&str, Metric); 4] = [
+    ("Cosine", Metric::Cosine),
+    ("Dot", Metric::Dot),
+    ("Euclid", Metric::Euclid),
+    ("Manhattan", Metric::Manhattan),
+];
+
+/// All cases of one metric, their hits given by `run`; returns the cases that fail.
+fn failures(
+    cases: &Value,
+    metric: &str,
+    what: &str,
+    run: impl Fn(&QueryRequest) -> Vec<Hit>,
+) -> Vec<String> {
+    let requests = cases["cases"].as_array().unwrap();
+    let answers = cases["answers"][metric].as_array().unwrap();
+    assert_eq!(requests.len(), answers.len());
     let mut failures = Vec::new();
-    for (name, metric) in [
-        ("Cosine", Metric::Cosine),
-        ("Dot", Metric::Dot),
-        ("Euclid", Metric::Euclid),
-        ("Manhattan", Metric::Manhattan),
-    ] {
-        let points = Points::new(metric, cases["points"].as_array().unwrap());
-        let requests = cases["cases"].as_array().unwrap();
-        let answers = cases["answers"][name].as_array().unwrap();
-        assert_eq!(requests.len(), answers.len());
-        for (request, answer) in requests.iter().zip(answers) {
-            let converted = query_request(request);
-            let found = query::execute(&points, &converted).unwrap();
-            // Points that are ordered by a value have no score, and each its place.
+    for (request, answer) in requests.iter().zip(answers) {
+        if what != "list" && request.get("text").is_some() {
+            continue;
+        }
+        let converted = query_request(request);
+        let name = format!("{metric}, {what}: {request}");
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let found = run(&converted);
             let answer = answer.as_array().unwrap();
-            let checked = std::panic::catch_unwind(|| {
-                check(
-                    &format!("{name} {request}"),
-                    converted.offset,
-                    &found,
-                    answer,
-                );
-                if request["query"].get("order_by").is_some() {
-                    for (hit, answer) in found.iter().zip(answer) {
-                        assert_eq!(hit.id, PointId::Number(answer[0].as_u64().unwrap()));
-                    }
+            check(&name, converted.offset, &found, answer);
+            // Points that are ordered by a value have no score, and each its place.
+            if request["query"].get("order_by").is_some() {
+                for (hit, answer) in found.iter().zip(answer) {
+                    assert_eq!(hit.id, PointId::Number(answer[0].as_u64().unwrap()));
                 }
-            });
-            if checked.is_err() {
-                failures.push(format!("{name} {request}"));
             }
+        }));
+        if checked.is_err() {
+            failures.push(name);
         }
     }
+    failures
+}
+
+fn none_fail(failures: &[String]) {
     assert!(
         failures.is_empty(),
         "{} failed:\n{}",
         failures.len(),
         failures.join("\n")
     );
+}
+
+#[test]
+fn answers_equal_those_of_qdrant() {
+    let cases: Value = serde_json::from_str(CASES).unwrap();
+    let mut failed = Vec::new();
+    for (name, metric) in METRICS {
+        let points = Points::new(metric, cases["points"].as_array().unwrap());
+        failed.extend(failures(&cases, name, "list", |request| {
+            query::execute(&points, request).unwrap()
+        }));
+    }
+    none_fail(&failed);
+}
+
+#[test]
+fn collections_answer_as_qdrant_however_their_segments_lie() {
+    let cases: Value = serde_json::from_str(CASES).unwrap();
+    let mut failed = Vec::new();
+    for (name, metric) in METRICS {
+        for shape in [Shape::Growing, Shape::Sealed, Shape::Mixed] {
+            let directory = tempfile::tempdir().unwrap();
+            let points = cases["points"].as_array().unwrap();
+            let database = stored::database(directory.path(), shape, metric, points);
+            failed.extend(failures(&cases, name, &format!("{shape:?}"), |request| {
+                let found = database.query("points", request, &With::payload()).unwrap();
+                found
+                    .into_iter()
+                    .map(|one| {
+                        assert!(one.point.payload.is_some());
+                        Hit {
+                            id: one.point.id,
+                            score: one.score,
+                        }
+                    })
+                    .collect()
+            }));
+        }
+    }
+    none_fail(&failed);
 }
 
 fn points() -> Points {

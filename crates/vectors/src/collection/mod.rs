@@ -18,13 +18,16 @@ pub mod limits;
 mod maintain;
 mod options;
 mod payload_indexes;
+mod query;
 mod read;
 mod recover;
 mod request;
 mod scroll;
 mod search;
+mod searcher;
 mod set;
 mod snapshot;
+mod text;
 mod tunables;
 pub(crate) mod validate;
 mod write;
@@ -39,11 +42,13 @@ use platform::Clock;
 pub use info::{Activity, CollectionInfo, SegmentInfo, Status};
 pub use options::CollectionOptions;
 pub(crate) use payload_indexes::of_growing as indexes_of_growing;
+pub use query::{PointGroup, QueriedPoint};
 pub use request::{
     Direction, FacetHit, Operation, OrderBy, PayloadSelection, Precondition, ScoredPoint,
     ScrollPage, ScrollRequest, SearchRequest, Selection, StoredPoint, VectorSelection, With,
     WriteOptions, WriteOutcome,
 };
+pub use searcher::CollectionSearcher;
 pub(crate) use set::{SegmentHandle, SegmentSet};
 
 use crate::error::VectorsError;

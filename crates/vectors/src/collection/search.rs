@@ -1,10 +1,11 @@
 //! Search with one vector over all segments.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use super::limits::{self, RESULTS_MAX};
 use super::request::{ScoredPoint, SearchRequest, With};
-use super::{Collection, SegmentHandle, read, validate};
+use super::{Collection, SegmentHandle, SegmentSet, read, validate};
 use crate::error::VectorsError;
 use crate::filter::Filter;
 use crate::payload::{self, Plan, PlanParameters};
@@ -57,7 +58,10 @@ impl Collection {
             filter.validate()?;
         }
         let mut vector = request.query.clone();
-        self.prepare(schema, &mut vector, &request.vector)?;
+        prepare(schema, &mut vector)?;
+        if let (VectorSchema::Sparse { idf: true }, Vector::Sparse(query)) = (schema, &mut vector) {
+            self.weigh(query, &request.vector)?;
+        }
         let mut parameters = request.parameters;
         parameters.k = wanted;
         let query = VectorQuery {
@@ -84,44 +88,8 @@ impl Collection {
         buffers: &mut Buffers,
     ) -> Result<Vec<ScoredPoint>, VectorsError> {
         let set = self.current();
-        let now = self.now_unix_ms();
-        let mut visited: Vec<SegmentHandle> = Vec::with_capacity(set.sealed.len() + 2);
-        buffers.hits.clear();
-        set.walk(
-            || self.current(),
-            |segment| {
-                buffers.found.clear();
-                let place = visited.len() as u32;
-                visited.push(segment.clone());
-                segment.with(|view| {
-                    if view.rows() == 0 {
-                        return Ok(());
-                    }
-                    view.sweep_expired(now);
-                    search_segment(view, request.filter.as_ref(), query, buffers)?;
-                    buffers.hits.extend(buffers.found.iter().map(|one| Hit {
-                        rank: one.rank,
-                        id: view.id(one.row),
-                        version: view.version(one.row),
-                        segment: place,
-                        row: one.row,
-                    }));
-                    Ok(())
-                })
-            },
-        )?;
-        if let Some(filter) = &request.filter {
-            self.want_indexes(filter);
-        }
+        let visited = self.collect_hits(&set, request.filter.as_ref(), query, buffers)?;
         let hits = &mut buffers.hits;
-        if visited.len() > 1 {
-            drop_older_versions(hits);
-        }
-        hits.sort_unstable_by(|one, two| {
-            two.rank
-                .total_cmp(&one.rank)
-                .then_with(|| one.id.cmp(&two.id))
-        });
         hits.iter()
             .take(query.parameters.k)
             .skip(request.offset)
@@ -143,29 +111,72 @@ impl Collection {
             .collect()
     }
 
-    /// Checks a query against the vector's schema and brings it into the form that stored vectors have.
-    fn prepare(
+    /// Ids and ranks of the nearest points, best first, equal ranks in the order of ids. The query is prepared and the
+    /// filter was validated.
+    pub(super) fn nearest_ids(
         &self,
-        schema: &VectorSchema,
-        vector: &mut Vector,
-        name: &str,
-    ) -> Result<(), VectorsError> {
-        let field = || "query".to_owned();
-        if let (VectorSchema::Dense { multi: true, .. }, Vector::Dense(values)) =
-            (schema, &mut *vector)
-        {
-            *vector = Vector::Multi(vec![std::mem::take(values)]);
+        query: &VectorQuery<'_>,
+        filter: Option<&Filter>,
+    ) -> Result<Vec<(PointId, f32)>, VectorsError> {
+        let search = |buffers: &mut Buffers| {
+            self.collect_hits(&self.current(), filter, query, buffers)?;
+            let best = buffers.hits.iter().take(query.parameters.k);
+            Ok(best.map(|hit| (hit.id, hit.rank)).collect())
+        };
+        SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+            Ok(mut buffers) => search(&mut buffers),
+            Err(_) => search(&mut Buffers::default()),
+        })
+    }
+
+    /// The best rows of every segment into `buffers.hits`: of each id the newest, best first, equal ranks in the order of
+    /// ids. Returns the segments by the places that hits name.
+    fn collect_hits(
+        &self,
+        set: &Arc<SegmentSet>,
+        filter: Option<&Filter>,
+        query: &VectorQuery<'_>,
+        buffers: &mut Buffers,
+    ) -> Result<Vec<SegmentHandle>, VectorsError> {
+        let now = self.now_unix_ms();
+        let mut visited: Vec<SegmentHandle> = Vec::with_capacity(set.sealed.len() + 2);
+        buffers.hits.clear();
+        set.walk(
+            || self.current(),
+            |segment| {
+                buffers.found.clear();
+                let place = visited.len() as u32;
+                visited.push(segment.clone());
+                segment.with(|view| {
+                    if view.rows() == 0 {
+                        return Ok(());
+                    }
+                    view.sweep_expired(now);
+                    search_segment(view, filter, query, buffers)?;
+                    buffers.hits.extend(buffers.found.iter().map(|one| Hit {
+                        rank: one.rank,
+                        id: view.id(one.row),
+                        version: view.version(one.row),
+                        segment: place,
+                        row: one.row,
+                    }));
+                    Ok(())
+                })
+            },
+        )?;
+        if let Some(filter) = filter {
+            self.want_indexes(filter);
         }
-        // Queries keep their precision: only stored vectors are rounded to the datatype.
-        let mut exact = schema.clone();
-        if let VectorSchema::Dense { datatype, .. } = &mut exact {
-            *datatype = crate::schema::Datatype::Float32;
+        let hits = &mut buffers.hits;
+        if visited.len() > 1 {
+            drop_older_versions(hits);
         }
-        validate::vector(&exact, vector, &field)?;
-        if let (VectorSchema::Sparse { idf: true }, Vector::Sparse(query)) = (schema, vector) {
-            self.weigh(query, name)?;
-        }
-        Ok(())
+        hits.sort_unstable_by(|one, two| {
+            two.rank
+                .total_cmp(&one.rank)
+                .then_with(|| one.id.cmp(&two.id))
+        });
+        Ok(visited)
     }
 
     /// Multiplies query values by the inverse document frequency of their dimensions: ln(1 + (N - n + 0.5) / (n + 0.5)),
@@ -230,6 +241,22 @@ fn reaches(schema: &VectorSchema, score: f32, threshold: Option<f32>) -> bool {
             score <= threshold
         }
     })
+}
+
+/// Checks a query against the vector's schema and brings it into the form that stored vectors have; document frequencies
+/// aside.
+pub(super) fn prepare(schema: &VectorSchema, vector: &mut Vector) -> Result<(), VectorsError> {
+    let field = || "query".to_owned();
+    if let (VectorSchema::Dense { multi: true, .. }, Vector::Dense(values)) = (schema, &mut *vector)
+    {
+        *vector = Vector::Multi(vec![std::mem::take(values)]);
+    }
+    // Queries keep their precision: only stored vectors are rounded to the datatype.
+    let mut exact = schema.clone();
+    if let VectorSchema::Dense { datatype, .. } = &mut exact {
+        *datatype = crate::schema::Datatype::Float32;
+    }
+    validate::vector(&exact, vector, &field)
 }
 
 /// A result for which nothing has to be read.
