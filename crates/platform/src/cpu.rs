@@ -1,5 +1,10 @@
 //! How many processors this process may use, and how many real cores they are.
 
+#![cfg_attr(
+    target_os = "linux",
+    expect(unsafe_code, reason = "priorities are set by a call into the system")
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroUsize;
@@ -14,6 +19,22 @@ pub fn usable_threads() -> NonZeroUsize {
 pub fn physical_cores() -> NonZeroUsize {
     let usable = usable_threads();
     counted_cores().map_or(usable, |cores| cores.min(usable))
+}
+
+/// Adds `niceness` (1 to 19) to that of the calling thread, so that it runs when others do not need the processor. Does
+/// nothing where threads have no priority of their own, or when the system refuses: it is a courtesy, not a promise.
+pub fn lower_thread_priority(niceness: i32) {
+    #[cfg(target_os = "linux")]
+    {
+        let niceness = niceness.clamp(0, 19);
+        // SAFETY: integer arguments only; on Linux 0 means the calling thread.
+        unsafe {
+            let current = libc::getpriority(libc::PRIO_PROCESS, 0);
+            let _ = libc::setpriority(libc::PRIO_PROCESS, 0, (current + niceness).min(19));
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = niceness;
 }
 
 /// Distinct (package, core) pairs of the allowed processors, from sysfs.
@@ -69,5 +90,24 @@ mod tests {
     #[test]
     fn there_is_at_least_one_and_never_more_cores_than_threads() {
         assert!(physical_cores() <= usable_threads());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_lowered_thread_gives_way_and_others_do_not() {
+        fn niceness() -> i32 {
+            let stat = fs::read_to_string("/proc/thread-self/stat").expect("stat");
+            // Fields count from the closing parenthesis of the name, which may hold spaces.
+            let (_, fields) = stat.rsplit_once(')').expect("a name");
+            let field = fields.split_whitespace().nth(16).expect("niceness");
+            field.parse().expect("a number")
+        }
+        let before = niceness();
+        let lowered = std::thread::spawn(|| {
+            lower_thread_priority(3);
+            niceness()
+        });
+        assert_eq!(lowered.join().expect("thread"), (before + 3).min(19));
+        assert_eq!(niceness(), before);
     }
 }

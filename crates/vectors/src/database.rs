@@ -46,6 +46,9 @@ pub struct DatabaseOptions {
     /// Threads that seal, merge and index in the background. With 0 the writes that make such work necessary do it, which
     /// makes a run of operations repeatable.
     pub maintenance_threads: usize,
+    /// How much the maintenance threads, and the ones that they start, give way to others: 0 not at all, 19 most. Where
+    /// threads have no priority of their own it changes nothing.
+    pub niceness: u8,
     /// Open collections kept for the next caller. The least recently used ones that nobody holds are closed.
     pub open_collections_max: usize,
     /// What collections do.
@@ -57,11 +60,12 @@ pub struct DatabaseOptions {
 }
 
 impl Default for DatabaseOptions {
-    /// No budget, one maintenance thread, 1,000 open collections, the machine's clock and disk.
+    /// No budget, one maintenance thread of niceness 10, 1,000 open collections, the machine's clock and disk.
     fn default() -> Self {
         DatabaseOptions {
             memory_budget_bytes: None,
             maintenance_threads: 1,
+            niceness: 10,
             open_collections_max: 1_000,
             collection: CollectionOptions::default(),
             clock: Clock::system(),
@@ -165,9 +169,13 @@ impl Database {
             let receiver = Arc::new(Mutex::new(receiver));
             for number in 0..options.maintenance_threads {
                 let (receiver, state) = (Arc::clone(&receiver), Arc::downgrade(&state));
+                let niceness = i32::from(options.niceness);
                 let thread = std::thread::Builder::new()
                     .name(format!("vectors-maintenance-{number}"))
-                    .spawn(move || maintenance_thread(&receiver, &state))
+                    .spawn(move || {
+                        platform::cpu::lower_thread_priority(niceness);
+                        maintenance_thread(&receiver, &state);
+                    })
                     .map_err(|error| VectorsError::io("start a thread for", directory, error))?;
                 threads.push(thread);
             }
