@@ -16,6 +16,7 @@ mod edit;
 mod info;
 pub mod limits;
 mod maintain;
+mod moment;
 mod options;
 mod payload_indexes;
 mod query;

@@ -8,7 +8,7 @@ use crate::filter::{FieldPath, Filter, Matcher};
 use crate::payload::{PAYLOAD_INDEXES_MAX, PayloadIndexKind, PayloadIndexSchema};
 use crate::payload::{fields_wanting_index, kind_for_values};
 use crate::segment::SegmentView;
-use crate::segment::sealed::index_of_rows;
+use crate::segment::sealed::{SealedSegment, index_of_rows};
 use crate::storage::Manifest;
 
 /// Rows of a segment from which a filter on a field without an index has one built: below, looking at every payload
@@ -153,15 +153,7 @@ impl Collection {
 
     /// Remembers indexes that a filter would like, and has them built by maintenance.
     pub(crate) fn want_indexes(&self, filter: &Filter) {
-        let set = self.current();
-        if !set.schema.index_filters_automatically || self.surroundings.maintenance.is_none() {
-            return;
-        }
-        let Some(segment) = set
-            .sealed
-            .iter()
-            .find(|segment| segment.rows() >= AUTOMATIC_INDEX_ROWS_MIN)
-        else {
+        let Some((set, segment)) = self.segment_to_sample() else {
             return;
         };
         for (key, kind) in fields_wanting_index(filter) {
@@ -169,19 +161,77 @@ impl Collection {
             if set.payload_indexes.iter().any(|index| index.key == name) {
                 continue;
             }
-            let kind = kind.unwrap_or_else(|| {
-                let payloads: Vec<_> = (0..SAMPLE_ROWS.min(segment.rows()))
-                    .filter_map(|row| segment.payload(row).ok())
-                    .collect();
-                kind_for_values(payloads.iter().flat_map(|payload| key.values(payload)))
-            });
-            let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            let index = (key, kind);
-            if wanted.len() < WANTED_MAX && !wanted.contains(&index) {
-                wanted.push(index);
-                drop(wanted);
-                let _ = self.maintain_soon();
-            }
+            let kind = kind.unwrap_or_else(|| kind_by_sample(&segment, &key));
+            self.want(key, kind);
+        }
+    }
+
+    /// Remembers that facets of a field would like an index.
+    pub(crate) fn want_index_for_facet(&self, key: &FieldPath) {
+        self.want_index_among(key, Some(PayloadIndexKind::Keyword), |kind| {
+            matches!(
+                kind,
+                PayloadIndexKind::Keyword
+                    | PayloadIndexKind::Integer
+                    | PayloadIndexKind::Bool
+                    | PayloadIndexKind::Uuid
+            )
+        });
+    }
+
+    /// Remembers that walks in the order of a field would like an index.
+    pub(crate) fn want_index_for_order(&self, key: &FieldPath) {
+        self.want_index_among(key, None, |kind| {
+            matches!(
+                kind,
+                PayloadIndexKind::Integer | PayloadIndexKind::Float | PayloadIndexKind::Datetime
+            )
+        });
+    }
+
+    /// Remembers that an index of one of the kinds that `serves` names is wanted: the one that suits the field's values,
+    /// else `otherwise`.
+    fn want_index_among(
+        &self,
+        key: &FieldPath,
+        otherwise: Option<PayloadIndexKind>,
+        serves: impl Fn(&PayloadIndexKind) -> bool,
+    ) {
+        let Some((set, segment)) = self.segment_to_sample() else {
+            return;
+        };
+        let name = key.to_string();
+        let mut of_field = set.payload_indexes.iter().filter(|one| one.key == name);
+        if of_field.any(|index| serves(&index.kind)) {
+            return;
+        }
+        let kind = Some(kind_by_sample(&segment, key)).filter(|kind| serves(kind));
+        if let Some(kind) = kind.or(otherwise) {
+            self.want(key.clone(), kind);
+        }
+    }
+
+    /// A segment large enough to be worth an index, when the schema leaves indexes to the engine.
+    fn segment_to_sample(&self) -> Option<(Arc<SegmentSet>, Arc<SealedSegment>)> {
+        let set = self.current();
+        if !set.schema.index_filters_automatically || self.surroundings.maintenance.is_none() {
+            return None;
+        }
+        let segment = set
+            .sealed
+            .iter()
+            .find(|segment| segment.rows() >= AUTOMATIC_INDEX_ROWS_MIN)?;
+        let segment = Arc::clone(segment);
+        Some((set, segment))
+    }
+
+    fn want(&self, key: FieldPath, kind: PayloadIndexKind) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = (key, kind);
+        if wanted.len() < WANTED_MAX && !wanted.contains(&index) {
+            wanted.push(index);
+            drop(wanted);
+            let _ = self.maintain_soon();
         }
     }
 
@@ -197,7 +247,9 @@ impl Collection {
                 return Ok(());
             };
             let name = key.to_string();
-            if self.payload_indexes().iter().any(|index| index.key == name) {
+            let known =
+                |index: &PayloadIndexSchema| index.key == name && index.kind.name() == kind.name();
+            if self.payload_indexes().iter().any(known) {
                 continue;
             }
             match self.create_payload_index(&key, kind) {
@@ -206,6 +258,14 @@ impl Collection {
             }
         }
     }
+}
+
+/// The kind of index that suits the values of a field in some rows.
+fn kind_by_sample(segment: &SealedSegment, key: &FieldPath) -> PayloadIndexKind {
+    let payloads: Vec<_> = (0..SAMPLE_ROWS.min(segment.rows()))
+        .filter_map(|row| segment.payload(row).ok())
+        .collect();
+    kind_for_values(payloads.iter().flat_map(|payload| key.values(payload)))
 }
 
 /// The indexes of `schema` for a growing segment that has rows already.

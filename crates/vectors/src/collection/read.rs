@@ -1,13 +1,13 @@
 //! Lookups, counts and facets.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use super::limits::{self, BATCH_POINTS_MAX, FACET_VALUES_MAX};
 use super::request::{FacetHit, StoredPoint, VectorSelection, With};
-use super::{Collection, edit};
+use super::{Collection, edit, moment};
 use crate::error::VectorsError;
-use crate::filter::{Candidate, FieldPath, Filter, Matcher};
+use crate::filter::{Candidate, FieldPath, Filter, Matcher, Scalar};
 use crate::payload;
 use crate::point::{Point, PointId};
 use crate::schema::CollectionSchema;
@@ -178,26 +178,9 @@ impl Collection {
         Ok(ids)
     }
 
-    /// Calls `visit` for every live row of every segment. A point that is written meanwhile may come twice.
-    pub(crate) fn each_live_row(
-        &self,
-        mut visit: impl FnMut(&dyn SegmentView, u32) -> Result<(), VectorsError>,
-    ) -> Result<(), VectorsError> {
-        let now = self.now_unix_ms();
-        self.current().walk(
-            || self.current(),
-            |segment| {
-                segment.with(|view| {
-                    view.sweep_expired(now);
-                    let live = view.live().snapshot();
-                    live.iter().try_for_each(|row| visit(view, row))
-                })
-            },
-        )
-    }
-
-    /// How many matching points have each value of a field, the most frequent first, equal counts by value. Strings,
-    /// numbers and booleans count, and the elements of arrays; a point counts once per value.
+    /// How many matching points have each value of a field, the most frequent first, equal counts by value. Strings, whole
+    /// numbers and booleans count, and the elements of arrays; a point counts once per value. Exact as of one moment. Read
+    /// from the field's index where a segment has one; otherwise from payloads, and the index is built for the next time.
     ///
     /// # Errors
     /// As [`Collection::count`]; [`VectorsError::Limit`] when `limit` is too large.
@@ -208,49 +191,41 @@ impl Collection {
         limit: usize,
     ) -> Result<Vec<FacetHit>, VectorsError> {
         limits::check("values of a facet", limit, FACET_VALUES_MAX)?;
+        let filter = filter.filter(|filter| !filter.is_empty());
         if let Some(filter) = filter {
             filter.validate()?;
         }
-        let matcher = filter.map(|filter| self.matcher(filter));
-        // By id, so that a point written during the walk counts once, as its newest version.
-        let mut values_of: HashMap<PointId, (u64, BTreeSet<String>)> = HashMap::new();
-        self.each_live_row(|view, row| {
-            let mut values = BTreeSet::new();
-            let wanted = match &matcher {
-                Some(matcher) => passes(matcher, view, row)?,
-                None => true,
-            };
-            if wanted {
-                let payload = view.payload(row)?;
-                key.any_element(&payload, &mut |value| {
-                    if value.is_string() || value.is_boolean() || value.is_number() {
-                        values.insert(value.to_string());
-                    }
-                    false
-                });
-            }
-            let version = view.version(row);
-            let known = values_of
-                .entry(view.id(row))
-                .or_insert_with(|| (0, BTreeSet::new()));
-            if known.0 <= version {
-                *known = (version, values);
-            }
-            Ok(())
-        })?;
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        for value in values_of.into_values().flat_map(|(_, values)| values) {
-            *counts.entry(value).or_default() += 1;
+        let mut counts: BTreeMap<Scalar, u64> = BTreeMap::new();
+        for (segment, live) in self.moment().segments {
+            segment.with(|view| {
+                let rows = moment::matching(view, &live, filter)?;
+                for (value, count) in payload::facet(key, &rows, view, view.payload_indexes())? {
+                    *counts.entry(value).or_default() += count;
+                }
+                Ok(())
+            })?;
         }
-        let mut hits: Vec<(String, u64)> = counts.into_iter().collect();
-        hits.sort_by(|one, two| two.1.cmp(&one.1).then_with(|| one.0.cmp(&two.0)));
-        hits.truncate(limit);
-        Ok(hits
+        if let Some(filter) = filter {
+            self.want_indexes(filter);
+        }
+        self.want_index_for_facet(key);
+        let mut hits: Vec<(String, FacetHit)> = counts
             .into_iter()
-            .filter_map(|(text, count)| {
-                let value = serde_json::from_str(&text).ok()?;
-                Some(FacetHit { value, count })
+            .map(|(value, count)| {
+                let value = match value {
+                    Scalar::Text(text) => serde_json::Value::from(text),
+                    Scalar::Integer(number) => number.into(),
+                    Scalar::Bool(truth) => truth.into(),
+                };
+                (value.to_string(), FacetHit { value, count })
             })
-            .collect())
+            .collect();
+        hits.sort_by(|(one_text, one), (two_text, two)| {
+            two.count
+                .cmp(&one.count)
+                .then_with(|| one_text.cmp(two_text))
+        });
+        hits.truncate(limit);
+        Ok(hits.into_iter().map(|(_, hit)| hit).collect())
     }
 }

@@ -1,14 +1,16 @@
 //! Walks through a collection, in the order of ids or of a field.
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use super::limits::{self, RESULTS_MAX};
 use super::request::{Direction, OrderBy, ScrollPage, ScrollRequest};
-use super::{Collection, SegmentHandle, read};
+use super::{Collection, SegmentHandle, moment, read};
 use crate::error::VectorsError;
-use crate::filter::{Matcher, Number, datetime};
-use crate::point::{Payload, PointId};
+use crate::filter::{Matcher, Number};
+use crate::payload::{self, Ordered};
+use crate::point::PointId;
+use crate::rows::RowSet;
+use crate::segment::SegmentView;
 
 /// A row on a page.
 struct Entry {
@@ -46,7 +48,7 @@ impl Collection {
         let mut visited = Vec::new();
         let mut entries = match &request.order_by {
             None => self.entries_by_id(request, matcher.as_ref(), &mut visited)?,
-            Some(order) => self.entries_by_value(order, matcher.as_ref(), &mut visited)?,
+            Some(order) => self.entries_by_value(order, request, &mut visited)?,
         };
         let next = match request.order_by {
             None => entries.get(request.limit).map(|entry| entry.id),
@@ -117,85 +119,79 @@ impl Collection {
         Ok(entries)
     }
 
-    /// All matching points that have a value, in order. Equal values in the order of ids.
+    /// The first matching points that have a value, in order; equal values in the order of ids. As of one moment.
     fn entries_by_value(
         &self,
         order: &OrderBy,
-        matcher: Option<&Matcher<'_>>,
+        request: &ScrollRequest,
         visited: &mut Vec<SegmentHandle>,
     ) -> Result<Vec<Entry>, VectorsError> {
-        let now = self.now_unix_ms();
-        let mut newest: HashMap<PointId, Option<Entry>> = HashMap::new();
-        self.current().walk(
-            || self.current(),
-            |segment| {
-                let place = visited.len();
-                visited.push(segment.clone());
-                segment.with(|view| {
-                    view.sweep_expired(now);
-                    for row in view.live().snapshot().iter() {
-                        let (id, version) = (view.id(row), view.version(row));
-                        let passes = match matcher {
-                            Some(matcher) => read::passes(matcher, view, row)?,
-                            None => true,
-                        };
-                        let value = if passes {
-                            order.value_of(view.payload(row)?.as_ref())
-                        } else {
-                            None
-                        };
-                        let entry = value.map(|value| Entry {
-                            value,
-                            id,
-                            version,
-                            segment: place,
-                            row,
-                        });
-                        // Segments come from old to new: the last row of an id is its newest.
-                        newest.insert(id, entry);
-                    }
-                    Ok(())
-                })
-            },
-        )?;
-        let mut entries: Vec<Entry> = newest.into_values().flatten().collect();
-        entries.sort_unstable_by(|one, two| {
-            order
-                .compare(one.value, two.value)
-                .then_with(|| one.id.cmp(&two.id))
-        });
-        Ok(entries)
+        let filter = request.filter.as_ref().filter(|filter| !filter.is_empty());
+        let mut all: Vec<(Ordered, usize, u64)> = Vec::new();
+        for (segment, live) in self.moment().segments {
+            let place = visited.len();
+            segment.with(|view| {
+                let rows = moment::matching(view, &live, filter)?;
+                for one in first_values(order, request.limit, &rows, view)? {
+                    all.push((one, place, view.version(one.row)));
+                }
+                Ok(())
+            })?;
+            visited.push(segment);
+        }
+        if let Some(filter) = filter {
+            self.want_indexes(filter);
+        }
+        self.want_index_for_order(&order.key);
+        all.sort_by(|(one, ..), (two, ..)| one.compare(two, order.direction.into()));
+        Ok(all
+            .into_iter()
+            .map(|(one, segment, version)| Entry {
+                value: one.value.to_f64(),
+                id: one.id,
+                version,
+                segment,
+                row: one.row,
+            })
+            .collect())
     }
 }
 
-impl OrderBy {
-    fn compare(&self, one: f64, two: f64) -> Ordering {
-        match self.direction {
-            Direction::Ascending => one.total_cmp(&two),
-            Direction::Descending => two.total_cmp(&one),
+/// The first `limit` rows of a segment in an order, each at its first value.
+fn first_values(
+    order: &OrderBy,
+    limit: usize,
+    rows: &RowSet,
+    view: &dyn SegmentView,
+) -> Result<Vec<Ordered>, VectorsError> {
+    // A row with several values is listed at each of them, so the first rows may take more entries than there are rows.
+    let mut entries_max = limit;
+    loop {
+        let mut found = payload::ordered(
+            &order.key,
+            order.direction.into(),
+            order.start_from.map(Number::Float),
+            entries_max,
+            rows,
+            view,
+            view.payload_indexes(),
+        )?;
+        let whole = found.len() < entries_max;
+        let mut seen = HashSet::with_capacity(found.len());
+        found.retain(|one| seen.insert(one.row));
+        if whole || found.len() >= limit {
+            found.truncate(limit);
+            return Ok(found);
         }
+        entries_max = entries_max.saturating_mul(2);
     }
+}
 
-    /// The value a payload is ordered by: of several the first in the direction that is not before `start_from`.
-    fn value_of(&self, payload: &Payload) -> Option<f64> {
-        let mut best: Option<f64> = None;
-        self.key.any_element(payload, &mut |value| {
-            let number = match value {
-                serde_json::Value::String(text) => {
-                    datetime::parse(text).map(|microseconds| microseconds as f64)
-                }
-                value => Number::of_value(value).map(Number::to_f64),
-            };
-            if let Some(number) = number
-                && self
-                    .start_from
-                    .is_none_or(|start| self.compare(number, start).is_ge())
-                && best.is_none_or(|best| self.compare(number, best).is_lt())
-            {
-                best = Some(number);
-            }
-            false
-        });
-        best
+impl From<Direction> for payload::Direction {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Ascending => payload::Direction::Ascending,
+            Direction::Descending => payload::Direction::Descending,
+        }
     }
 }
