@@ -1,62 +1,23 @@
 //! Prints recall and queries per CPU-second of the index over a sweep of `ef`, for vectors in `.npy` files.
 //!
 //! ```text
-//! curve BASE.npy QUERIES.npy TRUTH.npy METRIC QUANTIZATION EFS [m=16] [efc=200] [threads=1] [passes=4] [oversampling=x]
+//! curve BASE.npy QUERIES.npy TRUTH.npy METRIC QUANTIZATION EFS [ivf=1] [m=16] [efc=200] [threads=1] [passes=4] [oversampling=x]
 //! ```
-//! Base and queries are `<f2`, `<f4` or `|u1` arrays of two dimensions, the truth `<i4`. `cosine` normalises both.
+//! An `ef` with a point in it, as in 0.95, is a target recall. Base and queries are `<f2`, `<f4` or `|u1` arrays of two
+//! dimensions, the truth `<i4` or `<i8`. `cosine` normalises both.
 #![expect(clippy::print_stdout, reason = "a measuring program prints its table")]
 
 use std::error::Error;
 use std::time::Instant;
 
-use half::f16;
 use vectors::index::{BuildControl, IndexParameters, Scratch, SearchParameters, VectorIndex};
 use vectors::quantize::{Originals, SliceOriginals, Values};
 use vectors::rows::Allowed;
 use vectors::schema::{HnswParameters, IndexKind, Metric, Quantization};
 
-struct Array {
-    shape: [usize; 2],
-    kind: String,
-    bytes: Vec<u8>,
-}
+use npy::Array;
 
-fn read_npy(path: &str) -> Result<Array, Box<dyn Error>> {
-    let file = std::fs::read(path)?;
-    let length = usize::from(u16::from_le_bytes([file[8], file[9]]));
-    let header = std::str::from_utf8(&file[10..10 + length])?;
-    let field = |name: &str| -> Option<&str> { header.split(&format!("'{name}': ")).nth(1) };
-    let kind = field("descr")
-        .and_then(|rest| rest.split('\'').nth(1))
-        .ok_or("descr")?;
-    let shape = field("shape")
-        .and_then(|rest| rest.split(['(', ')']).nth(1))
-        .ok_or("shape")?;
-    let mut sizes = shape.split(',').filter_map(|size| size.trim().parse().ok());
-    Ok(Array {
-        shape: [sizes.next().ok_or("rows")?, sizes.next().ok_or("columns")?],
-        kind: kind.to_owned(),
-        bytes: file[10 + length..].to_vec(),
-    })
-}
-
-impl Array {
-    fn floats(&self) -> Vec<f32> {
-        match self.kind.as_str() {
-            "<f2" => self
-                .bytes
-                .chunks_exact(2)
-                .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())
-                .collect(),
-            "<f4" => self
-                .bytes
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect(),
-            _ => self.bytes.iter().map(|&b| f32::from(b)).collect(),
-        }
-    }
-}
+mod npy;
 
 fn normalise(values: &mut [f32], dimensions: usize) {
     for row in values.chunks_exact_mut(dimensions) {
@@ -110,8 +71,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             .and_then(|value| value.parse().ok())
             .unwrap_or(default)
     };
-    let (base, queries, truth) = (read_npy(base)?, read_npy(queries)?, read_npy(truth)?);
-    let dimensions = base.shape[1];
+    let [base, queries, truth] = [base, queries, truth].map(|path| Array::read(path));
+    let (base, queries, truth) = (base?, queries?, truth?);
+    let dimensions = base.columns;
     let (mut base_values, mut query_values) = (base.floats(), queries.floats());
     let metric = match metric.as_str() {
         "cosine" => Metric::Cosine,
@@ -127,16 +89,27 @@ fn main() -> Result<(), Box<dyn Error>> {
         "none" => Quantization::None,
         "int8" => Quantization::Int8,
         "int4" => Quantization::Int4,
+        "binary" => Quantization::Binary,
+        "product" => Quantization::Product {
+            dimensions_per_code: option("per_code", 4.0) as u16,
+        },
         _ => Quantization::Auto,
     };
-    let originals = if base.kind == "|u1" {
-        SliceOriginals::new(dimensions, Values::Uint8(&base.bytes))
+    let bytes: Vec<u8> = base_values.iter().map(|&value| value as u8).collect();
+    let mut pairs = bytes.iter().zip(&base_values);
+    let values = if pairs.all(|(&byte, &value)| f32::from(byte) == value) {
+        Values::Uint8(&bytes)
     } else {
-        SliceOriginals::new(dimensions, Values::Float32(&base_values))
+        Values::Float32(&base_values)
     };
+    let originals = SliceOriginals::new(dimensions, values);
     let parameters = IndexParameters {
         metric,
-        kind: IndexKind::Hnsw,
+        kind: if option("ivf", 0.0) > 0.0 {
+            IndexKind::Ivf
+        } else {
+            IndexKind::Hnsw
+        },
         hnsw: HnswParameters {
             m: option("m", 16.0) as u16,
             ef_construct: option("efc", 200.0) as u32,
@@ -154,15 +127,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         originals.rows(),
         index.bytes_in_memory() as f64 / 1e6
     );
-    let truth_rows: Vec<u32> = truth
-        .bytes
-        .chunks_exact(4)
-        .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
+    let truth_rows = truth.integers();
     let mut scratch = Scratch::default();
     for ef in efs.split(',') {
+        let by_recall = ef.contains('.');
         let search = SearchParameters {
-            ef: Some(ef.parse()?),
+            ef: if by_recall { None } else { Some(ef.parse()?) },
+            target_recall: if by_recall { Some(ef.parse()?) } else { None },
             oversampling: Some(option("oversampling", 0.0) as f32).filter(|&x| x > 0.0),
             ..SearchParameters::of(10)
         };
@@ -172,18 +143,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             let start = thread_seconds();
             for (query, truth) in query_values
                 .chunks_exact(dimensions)
-                .zip(truth_rows.chunks_exact(truth.shape[1]))
+                .zip(truth_rows.chunks_exact(truth.columns))
             {
                 let found =
                     index.search(query, &search, Allowed::default(), &originals, &mut scratch)?;
                 hits += found
                     .iter()
-                    .filter(|one| truth[..10].contains(&one.row))
+                    .filter(|one| truth[..10].contains(&i64::from(one.row)))
                     .count();
             }
             best = best.min(thread_seconds() - start);
         }
-        let count = queries.shape[0] as f64;
+        let count = (query_values.len() / dimensions) as f64;
         println!(
             "ef {ef:>4}  recall {:.4}  {:>7.0} queries/CPU-s  {:.1} us",
             hits as f64 / count / 10.0,

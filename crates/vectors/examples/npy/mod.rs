@@ -4,10 +4,8 @@ use std::error::Error;
 
 use half::f16;
 
-/// An array of `rows × columns`; a file with one dimension has one column.
+/// An array of rows of `columns` values; a file with one dimension has one column.
 pub struct Array {
-    /// Rows.
-    pub rows: usize,
     /// Values in a row.
     pub columns: usize,
     kind: String,
@@ -28,8 +26,7 @@ impl Array {
             .split(',')
             .filter_map(|size| size.trim().parse().ok());
         Ok(Array {
-            rows: sizes.next().ok_or("rows")?,
-            columns: sizes.next().unwrap_or(1),
+            columns: sizes.nth(1).unwrap_or(1),
             kind: kind.ok_or("descr")?.to_owned(),
             bytes: file[10 + length..].to_vec(),
         })

@@ -10,6 +10,7 @@ mod hnsw;
 pub mod ivf;
 pub mod parameters;
 pub mod select;
+pub(crate) mod threads;
 
 use std::borrow::Cow;
 

@@ -12,6 +12,7 @@ use kernels::Kernels;
 use crate::error::VectorsError;
 use crate::index::BuildControl;
 use crate::index::ivf::cluster::{self, Centroids};
+use crate::index::threads::in_threads;
 use crate::quantize::rotation::Random;
 use crate::quantize::store::Store;
 use crate::quantize::{Originals, PreparedQuery, SliceOriginals, Values};
@@ -82,7 +83,7 @@ impl ProductCodes {
             .chunks_mut((CHUNK_ROWS * stride).max(1))
             .enumerate()
             .collect();
-        cluster::in_threads(threads, chunks, |(chunk, codes): (usize, &mut [u8])| {
+        in_threads(threads, chunks, |(chunk, codes): (usize, &mut [u8])| {
             control.advance(0)?;
             encode_chunk(
                 originals,

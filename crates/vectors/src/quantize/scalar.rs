@@ -105,10 +105,33 @@ impl ScalarCodes {
         seed: u64,
     ) -> Result<Self, VectorsError> {
         let coding = Coding::train(originals, metric, width, seed)?;
+        Self::encode(coding, originals, threads)
+    }
+
+    /// Codes of 8 bits that are the vectors themselves: whole numbers from 0 to 255 under L1 or L2. `None` for others.
+    ///
+    /// # Errors
+    /// As [`ScalarCodes::train_and_encode`].
+    pub fn encode_exactly(
+        originals: &dyn Originals,
+        metric: Metric,
+        threads: usize,
+    ) -> Result<Option<Self>, VectorsError> {
+        match Coding::lossless(originals, metric)? {
+            Some(coding) => Self::encode(coding, originals, threads).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn encode(
+        coding: Coding,
+        originals: &dyn Originals,
+        threads: usize,
+    ) -> Result<Self, VectorsError> {
         let (_, stride) = coding.width.shape(coding.dimensions);
         let rows = originals.rows() as usize;
         let mut codes = Store::zeroed("vector codes", rows * stride)?;
-        let has_norms = metric == Metric::Euclid;
+        let has_norms = coding.metric == Metric::Euclid;
         let mut norms = Store::zeroed("vector codes", if has_norms { rows * 4 } else { 0 })?;
         if let (Store::Owned(codes), Store::Owned(norms)) = (&mut codes, &mut norms) {
             let norms: &mut [f32] = bytemuck::cast_slice_mut(norms);
@@ -202,12 +225,20 @@ impl ScalarCodes {
         self.finish(prepared, step, length);
     }
 
+    /// The code of a row, padding included.
+    ///
+    /// # Panics
+    /// For a row behind the end.
+    pub(crate) fn row_codes(&self, row: u32) -> &[u8] {
+        &self.codes[row as usize * self.stride..][..self.stride]
+    }
+
     /// Prepares a coded row as the query: building compares rows with rows.
     ///
     /// # Panics
     /// For a row behind the end.
     pub fn prepare_row(&self, row: u32, prepared: &mut PreparedQuery) {
-        let codes = &self.codes[row as usize * self.stride..][..self.stride];
+        let codes = self.row_codes(row);
         if self.coding.metric == Metric::Manhattan {
             prepared.unsigned.clear();
             prepared.unsigned.extend_from_slice(codes);
@@ -292,6 +323,26 @@ impl ScalarCodes {
 }
 
 impl Coding {
+    /// The coding without error, where there is one.
+    fn lossless(originals: &dyn Originals, metric: Metric) -> Result<Option<Self>, VectorsError> {
+        let whole = |value: &f32| value.fract() == 0.0 && (0.0..=255.0).contains(value);
+        let centre = match metric {
+            Metric::Euclid => 128.0,
+            Metric::Manhattan => 0.0,
+            Metric::Cosine | Metric::Dot => return Ok(None),
+        };
+        let dimensions = originals.dimensions();
+        Ok(every_value(originals, whole)?.then(|| Coding {
+            width: Width::Eight,
+            metric,
+            dimensions,
+            rotation: None,
+            centre: vec![centre; dimensions],
+            step: 1.0,
+            lossless: true,
+        }))
+    }
+
     fn train(
         originals: &dyn Originals,
         metric: Metric,
@@ -315,15 +366,6 @@ impl Coding {
             step: 1.0,
             lossless: false,
         };
-        let whole = |value: &f32| value.fract() == 0.0 && (0.0..=255.0).contains(value);
-        if width == Width::Eight
-            && matches!(metric, Metric::Euclid | Metric::Manhattan)
-            && every_value(originals, whole)?
-        {
-            coding.centre = vec![if metric == Metric::Euclid { 128.0 } else { 0.0 }; dimensions];
-            coding.lossless = true;
-            return Ok(coding);
-        }
         match metric {
             Metric::Euclid => {
                 let mut mean = vec![0.0f64; dimensions];

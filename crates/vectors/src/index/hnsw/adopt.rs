@@ -9,7 +9,7 @@ use crate::error::VectorsError;
 use crate::index::hnsw::beam::Candidate;
 use crate::index::hnsw::build::{Builder, Worker};
 use crate::index::hnsw::graph::{Graph, Links, NONE};
-use crate::index::hnsw::space::Space;
+use crate::index::hnsw::space::BuildSpace;
 use crate::quantize::rotation::Random;
 
 /// Share of the new rows that must come from the old graph for it to be worth its healing.
@@ -18,45 +18,66 @@ const KEPT_SHARE_MIN: f32 = 0.3;
 const CANDIDATES_MAX: usize = 256;
 
 /// An old graph and where its rows went.
-#[derive(Clone, Copy)]
 pub(crate) struct Adopted<'a> {
-    pub(crate) graph: &'a Graph,
-    /// The new row of each old one; [`NONE`] where it died.
-    pub(crate) new_rows: &'a [u32],
+    graph: &'a Graph,
+    /// The row of the new graph that has the place of each old one; [`NONE`] where there is none.
+    nodes: Vec<u32>,
 }
 
-impl Adopted<'_> {
-    /// The new row of an old one that lives on, `None` for the dead and for numbers that are no rows.
-    fn new_row(&self, old: u32, rows: u32) -> Option<u32> {
-        let new = *self.new_rows.get(old as usize)?;
-        (new < rows).then_some(new)
+impl<'a> Adopted<'a> {
+    /// `new_rows` are the new rows of old ones, [`NONE`] where they died; `standing` is the row of the new graph that stands
+    /// for each new row.
+    pub(crate) fn new(graph: &'a Graph, new_rows: &[u32], standing: &[u32]) -> Self {
+        let node = |new: &u32| standing.get(*new as usize).copied().unwrap_or(NONE);
+        let mut nodes: Vec<u32> = new_rows.iter().map(node).collect();
+        // Twins have no links of their own; where the row that stood for them died, one of them takes its place.
+        for &[old, twin] in graph.twins.pairs() {
+            let Some(heir) = nodes.get_mut(twin as usize) else {
+                continue;
+            };
+            let heir = std::mem::replace(heir, NONE);
+            if let Some(node) = nodes.get_mut(old as usize)
+                && *node == NONE
+            {
+                *node = heir;
+            }
+        }
+        Adopted { graph, nodes }
     }
 
-    /// All `rows` in the order of insertion, the kept ones first, and how many these are; `None` when there are too few.
-    pub(crate) fn order(&self, rows: u32, seed: u64) -> Option<(Vec<u32>, usize)> {
-        let mut is_kept = vec![false; rows as usize];
-        let mut order = Vec::with_capacity(rows as usize);
+    /// The row of the new graph in the place of an old one; `None` for the dead and for numbers that are no rows.
+    fn node(&self, old: u32) -> Option<u32> {
+        let node = *self.nodes.get(old as usize)?;
+        (node != NONE).then_some(node)
+    }
+
+    /// All rows of the new graph in the order of insertion, the kept ones first, and how many these are; `None` when there
+    /// are too few.
+    pub(crate) fn order(&self, standing: &[u32], seed: u64) -> Option<(Vec<u32>, usize)> {
+        let mut is_kept = vec![false; standing.len()];
+        let mut order = Vec::with_capacity(standing.len());
         let mut keep = |order: &mut Vec<u32>, old: u32| {
-            if let Some(new) = self.new_row(old, rows)
-                && !std::mem::replace(&mut is_kept[new as usize], true)
+            if let Some(node) = self.node(old)
+                && !std::mem::replace(&mut is_kept[node as usize], true)
             {
-                order.push(new);
+                order.push(node);
             }
         };
         for &entry in &self.graph.entries {
             keep(&mut order, entry);
         }
         let entries = order.len();
-        for old in 0..self.new_rows.len() as u32 {
+        for old in 0..self.nodes.len() as u32 {
             keep(&mut order, old);
         }
         let kept = order.len();
-        if (kept as f32) < rows as f32 * KEPT_SHARE_MIN {
-            return None;
-        }
         let mut random = Random::new(seed);
         shuffle(&mut order[entries..], &mut random);
-        order.extend((0..rows).filter(|&row| !is_kept[row as usize]));
+        let is_new = |row: &u32| standing[*row as usize] == *row && !is_kept[*row as usize];
+        order.extend((0..standing.len() as u32).filter(is_new));
+        if (kept as f32) < order.len() as f32 * KEPT_SHARE_MIN {
+            return None;
+        }
         shuffle(&mut order[kept..], &mut random);
         Some((order, kept))
     }
@@ -68,31 +89,35 @@ pub(crate) fn shuffle(rows: &mut [u32], random: &mut Random) {
     }
 }
 
-impl<S: Space> Builder<'_, S> {
+impl<S: BuildSpace> Builder<'_, S> {
     /// Writes the lists of all kept rows.
-    pub(crate) fn adopt(&self, adopted: Adopted<'_>, rows: u32) -> Result<(), VectorsError> {
+    pub(crate) fn adopt(&self, adopted: &Adopted<'_>) -> Result<(), VectorsError> {
         let old_links = adopted.graph.sealed();
         let mut worker = Worker::default();
         let (mut living, mut dead) = (Vec::new(), Vec::new());
-        for old in 0..adopted.new_rows.len() as u32 {
-            let Some(row) = adopted.new_row(old, rows) else {
+        for old in 0..adopted.nodes.len() as u32 {
+            let Some(row) = adopted.node(old) else {
                 continue;
             };
             living.clear();
             dead.clear();
-            old_links.each(old, |link| match adopted.new_row(link, rows) {
-                Some(new) => living.push(new),
+            // Old rows that are equal now have one place together: its list may have been begun.
+            self.links.each(row, |link| living.push(link));
+            let begun = living.len();
+            old_links.each(old, |link| match adopted.node(link) {
+                Some(node) if node == row || living.contains(&node) => {}
+                Some(node) => living.push(node),
                 None => dead.push(link),
             });
-            if !dead.is_empty() {
+            if !dead.is_empty() || begun > 0 {
                 for &gone in &dead {
                     old_links.each(gone, |link| {
-                        if let Some(new) = adopted.new_row(link, rows)
-                            && new != row
+                        if let Some(node) = adopted.node(link)
+                            && node != row
                             && living.len() < CANDIDATES_MAX
-                            && !living.contains(&new)
+                            && !living.contains(&node)
                         {
-                            living.push(new);
+                            living.push(node);
                         }
                     });
                 }

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::error::VectorsError;
 use crate::index::BuildControl;
 use crate::index::hnsw::adopt::shuffle;
-use crate::index::hnsw::beam::{Beam, Candidate};
+use crate::index::hnsw::beam::Candidate;
 use crate::index::hnsw::graph::{Growing, Links, NONE};
-use crate::index::hnsw::recall::{Curve, MEASURED_EF, MEASURED_K};
 use crate::index::hnsw::select::Selection;
-use crate::index::hnsw::space::Space;
+use crate::index::hnsw::space::BuildSpace;
 use crate::index::hnsw::traverse::{Start, Traversal};
+use crate::index::hnsw::twins::Twins;
 use crate::quantize::PreparedQuery;
 use crate::quantize::rotation::Random;
 
@@ -25,17 +25,15 @@ const LOCKS: usize = 1024;
 /// Rows a thread takes at once. Small, so that all threads end together; a take costs nothing beside an insertion.
 const TAKEN_AT_ONCE: usize = 16;
 
-/// Rows compared per call when recall is measured.
-const MEASURED_BATCH: usize = 256;
-
 /// How many rows searches start from.
 pub(crate) fn entry_count(rows: usize) -> usize {
     rows.isqrt().max(rows.min(16))
 }
 
-/// All rows in the order they are inserted.
-pub(crate) fn insertion_order(rows: u32, seed: u64) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..rows).collect();
+/// All rows that stand for themselves, in the order they are inserted.
+pub(crate) fn insertion_order(standing: &[u32], seed: u64) -> Vec<u32> {
+    let rows = 0..standing.len() as u32;
+    let mut order: Vec<u32> = rows.filter(|&row| standing[row as usize] == row).collect();
     shuffle(&mut order, &mut Random::new(seed));
     order
 }
@@ -66,7 +64,7 @@ pub(crate) struct Worker {
     other: PreparedQuery,
 }
 
-impl<'a, S: Space> Builder<'a, S> {
+impl<'a, S: BuildSpace> Builder<'a, S> {
     pub(crate) fn new(
         space: &'a S,
         links: Growing<'a>,
@@ -140,10 +138,9 @@ impl<'a, S: Space> Builder<'a, S> {
         let row = self.order[position];
         self.space.prepare_row(row, &mut worker.query)?;
         let entries = &self.order[..position.min(self.entries)];
-        let rows = self.order.len() as u32;
         let start = Start {
             entries,
-            rows,
+            rows: self.links.rows(),
             ef: self.ef,
         };
         worker
@@ -211,47 +208,13 @@ impl<'a, S: Space> Builder<'a, S> {
         Ok(())
     }
 
-    /// Searches for the rows from position `from` on, which are not in the graph yet, and compares with a scan of all that are.
-    pub(crate) fn measure_recall(&self, from: usize) -> Result<Curve, VectorsError> {
-        let mut worker = Worker::default();
-        let mut hits = [0usize; MEASURED_EF.len()];
-        let mut nearest = Beam::default();
-        for &row in &self.order[from..] {
-            self.space.prepare_row(row, &mut worker.query)?;
-            nearest.reset(MEASURED_K);
-            for rows in self.order[..from].chunks(MEASURED_BATCH) {
-                worker.distances.resize(rows.len(), 0.0);
-                self.space
-                    .distances(&worker.query, rows, &mut worker.distances)?;
-                for (&row, &distance) in rows.iter().zip(&worker.distances) {
-                    nearest.offer(Candidate::new(row, distance));
-                }
-            }
-            // A row as far as the last of the ten is as good as it: codes have many ties.
-            let farthest = nearest.items().last().map(|last| last.distance());
-            for (hits, ef) in hits.iter_mut().zip(MEASURED_EF) {
-                let start = Start {
-                    entries: &self.order[..self.entries.min(from)],
-                    rows: self.order.len() as u32,
-                    ef: ef as usize,
-                };
-                worker
-                    .traversal
-                    .run(self.space, &self.links, &worker.query, start)?;
-                let found = worker.traversal.beam.items().iter().take(MEASURED_K);
-                *hits += found
-                    .filter(|one| farthest.is_some_and(|farthest| one.distance() <= farthest))
-                    .count();
+    /// Leads from twins to the rows that stand for them.
+    pub(crate) fn link_twins(&self, twins: &Twins) {
+        for &[node, twin] in twins.pairs() {
+            if let Some(first) = self.links.list(twin).first() {
+                first.store(node, Ordering::Relaxed);
             }
         }
-        let total = (self.order.len() - from) * MEASURED_K;
-        let points = MEASURED_EF.iter().zip(hits);
-        let points = points.map(|(&ef, hits)| (ef, hits as f32 / total.max(1) as f32));
-        Ok(if total == 0 {
-            Curve::default()
-        } else {
-            Curve::from_points(points.collect())
-        })
     }
 
     fn lock(&self, row: u32) -> std::sync::MutexGuard<'_, ()> {

@@ -13,6 +13,7 @@ use crate::index::hnsw::beam::{Beam, Candidate};
 use crate::index::hnsw::graph::Links;
 use crate::index::hnsw::space::Space;
 use crate::index::hnsw::traverse::{Start, Traversal};
+use crate::index::hnsw::twins::Twins;
 use crate::quantize::PreparedQuery;
 use crate::rows::Allowed;
 
@@ -60,9 +61,16 @@ pub(crate) struct Ways<'a, S, L> {
     pub(crate) allowed: Allowed<'a>,
     /// How many rows are allowed, or a little more.
     pub(crate) allowed_rows: usize,
+    pub(crate) twins: &'a Twins,
 }
 
 impl<S: Space, L: Links> Ways<'_, S, L> {
+    /// Whether a row of the graph or one of its twins is allowed.
+    #[inline]
+    fn admits(&self, node: u32) -> bool {
+        self.allowed.contains(node) || self.twins.of(node).any(|twin| self.allowed.contains(twin))
+    }
+
     /// Compares every allowed row; the nearest `ef` end in `found`.
     pub(crate) fn scan(&self, scratch: &mut HnswScratch) -> Result<(), VectorsError> {
         let HnswScratch {
@@ -108,7 +116,7 @@ impl<S: Space, L: Links> Ways<'_, S, L> {
         };
         traversal.start(self.space, query, start)?;
         for candidate in traversal.beam.items() {
-            if self.allowed.contains(candidate.row()) {
+            if self.admits(candidate.row()) {
                 found.offer(*candidate);
             }
         }
@@ -124,7 +132,7 @@ impl<S: Space, L: Links> Ways<'_, S, L> {
             for (&row, &distance) in traversal.rows.iter().zip(&traversal.distances) {
                 let candidate = Candidate::new(row, distance);
                 if candidate < found.bound() {
-                    if self.allowed.contains(row) {
+                    if self.admits(row) {
                         found.offer(candidate);
                     }
                     traversal.beam.offer(candidate);
@@ -143,7 +151,7 @@ impl<S: Space, L: Links> Ways<'_, S, L> {
             rows: blocked,
             ..
         } = scratch;
-        let (links, allowed) = (self.links, self.allowed);
+        let links = self.links;
         found.reset(self.start.ef);
         traversal.visited.reset(self.start.rows);
         traversal.compared = 0;
@@ -160,7 +168,7 @@ impl<S: Space, L: Links> Ways<'_, S, L> {
             let (visited, near) = (&mut traversal.visited, &mut traversal.rows);
             let mut allowed_links = 0;
             links.each(candidate.row(), |link| {
-                if allowed.contains(link) {
+                if self.admits(link) {
                     allowed_links += 1;
                     if visited.insert(link) {
                         near.push(link);
@@ -176,7 +184,7 @@ impl<S: Space, L: Links> Ways<'_, S, L> {
                     break;
                 }
                 links.each(step, |link| {
-                    if allowed.contains(link) && visited.insert(link) {
+                    if self.admits(link) && visited.insert(link) {
                         near.push(link);
                     }
                 });
@@ -193,7 +201,7 @@ impl<S: Space, L: Links> Ways<'_, S, L> {
     fn draw_starts(&self, rows: &mut Vec<u32>) {
         rows.clear();
         let entries = self.start.entries.iter().copied();
-        rows.extend(entries.filter(|&row| self.allowed.contains(row)));
+        rows.extend(entries.filter(|&row| self.admits(row)));
         let Some(filter) = self.allowed.filter else {
             return;
         };

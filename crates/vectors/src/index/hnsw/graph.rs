@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use kernels::graph::prefetch;
 
+use crate::index::hnsw::twins::Twins;
 use crate::quantize::store::Store;
 
 /// Ends a list of links.
@@ -76,6 +77,11 @@ impl<'a> Growing<'a> {
     pub(crate) fn list(&self, row: u32) -> &'a [AtomicU32] {
         &self.links[row as usize * self.degree..][..self.degree]
     }
+
+    /// Rows there is room for.
+    pub(crate) fn rows(&self) -> u32 {
+        (self.links.len() / self.degree.max(1)) as u32
+    }
 }
 
 impl Links for Growing<'_> {
@@ -108,6 +114,7 @@ pub(crate) struct Graph {
     pub(crate) links: Store,
     pub(crate) degree: usize,
     pub(crate) entries: Vec<u32>,
+    pub(crate) twins: Twins,
 }
 
 impl Graph {

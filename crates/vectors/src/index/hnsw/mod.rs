@@ -10,6 +10,7 @@ pub(crate) mod sections;
 pub(crate) mod select;
 pub(crate) mod space;
 pub(crate) mod traverse;
+pub(crate) mod twins;
 
 use crate::error::VectorsError;
 use crate::index::select::TopK;
@@ -23,9 +24,10 @@ use beam::{Beam, ROWS_MAX};
 use build::Builder;
 use filtered::Plan;
 use graph::{Graph, Growing};
-use recall::{Curve, HELD_BACK, MEASURED_FROM_ROWS};
-use space::{OriginalSpace, Space};
+use recall::{Curve, HELD_BACK, MEASURED_FROM_ROWS, Measured};
+use space::{BuildSpace, OriginalSpace, Space};
 use traverse::{Start, Traversal};
+use twins::Twins;
 
 /// Dimensions from which 4 bits are the default: below, their error needs more candidates than the smaller codes save.
 const FOUR_BITS_FROM_DIMENSIONS: usize = 256;
@@ -50,25 +52,27 @@ impl Codes {
         originals: &dyn Originals,
         parameters: &IndexParameters,
     ) -> Result<Self, VectorsError> {
+        let (metric, threads) = (parameters.metric, parameters.threads);
         let width = match parameters.quantization {
             Quantization::None => return Ok(Codes::Originals),
-            Quantization::Int8 => Width::Eight,
             Quantization::Int4 => Width::Four,
-            // Graphs are built on finer codes than these, which replace them afterwards.
-            Quantization::Auto | Quantization::Binary | Quantization::Product { .. }
-                if originals.dimensions() < FOUR_BITS_FROM_DIMENSIONS =>
-            {
-                Width::Eight
+            Quantization::Int8
+            | Quantization::Auto
+            | Quantization::Binary
+            | Quantization::Product { .. } => {
+                // Codes without error beat smaller ones at any size: hardly anything needs to be ranked again.
+                let exact = ScalarCodes::encode_exactly(originals, metric, threads)?;
+                if let Some(exact) = exact {
+                    return Ok(Codes::Scalar(Box::new(exact)));
+                }
+                // Graphs are built on finer codes than binary and product ones, which replace them afterwards.
+                let four = parameters.quantization != Quantization::Int8
+                    && originals.dimensions() >= FOUR_BITS_FROM_DIMENSIONS;
+                if four { Width::Four } else { Width::Eight }
             }
-            Quantization::Auto | Quantization::Binary | Quantization::Product { .. } => Width::Four,
         };
-        let codes = ScalarCodes::train_and_encode(
-            originals,
-            parameters.metric,
-            width,
-            parameters.threads,
-            parameters.seed,
-        )?;
+        let seed = parameters.seed;
+        let codes = ScalarCodes::train_and_encode(originals, metric, width, threads, seed)?;
         Ok(Codes::Scalar(Box::new(codes)))
     }
 
@@ -111,6 +115,18 @@ impl Codes {
         }
     }
 
+    /// How many of `ef` candidates are ranked again for `k` results.
+    fn rescored(&self, k: usize, oversampling: Option<f32>, ef: usize) -> usize {
+        let by_results = |oversampling: f32| (k as f32 * oversampling.max(1.0)).ceil() as usize;
+        let count = match (oversampling, self) {
+            (Some(oversampling), _) => by_results(oversampling),
+            // What coarse codes find is only as good as the number of candidates ranked again.
+            (None, Codes::Binary(_) | Codes::Product(_)) => ef,
+            (None, Codes::Originals | Codes::Scalar(_)) => by_results(self.oversampling()),
+        };
+        count.max(k)
+    }
+
     fn is_exact(&self) -> bool {
         match self {
             Codes::Originals => true,
@@ -150,7 +166,7 @@ impl HnswIndex {
         previous: Option<Previous<'_>>,
         control: &BuildControl,
     ) -> Result<Self, VectorsError> {
-        let adopted = previous.and_then(|previous| adoptable(previous, parameters));
+        let previous = previous.and_then(|previous| adoptable(previous, parameters));
         let rows = originals.rows();
         if rows >= ROWS_MAX {
             return Err(VectorsError::Limit {
@@ -160,27 +176,26 @@ impl HnswIndex {
             });
         }
         let codes = Codes::train(originals, parameters)?;
-        let (graph, curve) = match &codes {
-            Codes::Originals => {
-                let space = OriginalSpace {
-                    originals,
-                    metric: parameters.metric,
-                };
-                build_graph(&space, rows, parameters, adopted, control)?
-            }
-            Codes::Scalar(codes) => build_graph(&**codes, rows, parameters, adopted, control)?,
-            Codes::Binary(_) | Codes::Product(_) => {
-                return Err(VectorsError::invalid(
-                    "quantization",
-                    "graphs are built on finer codes",
-                ));
-            }
+        let coarse = Codes::coarse(originals, parameters, control)?;
+        let kept = coarse.as_ref().unwrap_or(&codes);
+        let space = OriginalSpace {
+            originals,
+            metric: parameters.metric,
         };
-        // What was measured on the codes of the build does not hold for coarser ones.
-        let (codes, curve) = match Codes::coarse(originals, parameters, control)? {
-            Some(coarse) => (coarse, Curve::default()),
-            None => (codes, curve),
+        let build = Build {
+            originals,
+            parameters,
+            previous,
+            rescored: &|k, ef| kept.rescored(k, None, ef),
+            control,
         };
+        let (graph, curve) = match (&codes, &coarse) {
+            (Codes::Scalar(codes), None) => build.run(&**codes, &**codes)?,
+            (Codes::Scalar(codes), Some(Codes::Binary(kept))) => build.run(&**codes, &**kept)?,
+            (Codes::Scalar(codes), Some(Codes::Product(kept))) => build.run(&**codes, &**kept)?,
+            _ => build.run(&space, &space)?,
+        };
+        let codes = coarse.unwrap_or(codes);
         Ok(HnswIndex {
             metric: parameters.metric,
             rows,
@@ -233,9 +248,13 @@ impl HnswIndex {
     /// The size of the candidate list that the parameters ask for.
     fn ef(&self, parameters: &SearchParameters) -> usize {
         let by_recall = || self.curve.ef_for(parameters.target_recall?);
-        let ef = parameters.ef.or_else(by_recall).unwrap_or(EF_DEFAULT);
+        if parameters.ef.is_none()
+            && let Some(ef) = by_recall()
+        {
+            return ef;
+        }
+        let ef = parameters.ef.unwrap_or(EF_DEFAULT);
         match self.codes {
-            // What coarse codes find is only as good as the number of candidates ranked again.
             Codes::Binary(_) | Codes::Product(_) => {
                 let oversampling = parameters.oversampling.unwrap_or(self.codes.oversampling());
                 ef.max((parameters.k as f32 * oversampling.clamp(1.0, 1000.0)) as usize)
@@ -262,84 +281,74 @@ impl HnswIndex {
             ef,
         };
         let links = self.graph.sealed();
-        let mut restricted =
-            allowed.filter.is_some() || allowed.live.is_some_and(|live| live.removed() > 0);
-        if restricted {
-            let allowed_rows = allowed_rows(allowed, self.rows);
-            let ways = filtered::Ways {
-                space,
-                links: &links,
-                start,
-                allowed,
-                allowed_rows,
-            };
+        let allowed_rows = allowed_rows(allowed, self.rows);
+        let ways = filtered::Ways {
+            space,
+            links: &links,
+            start,
+            allowed,
+            allowed_rows,
+            twins: &self.graph.twins,
+        };
+        let rescore = parameters.rescore.unwrap_or(!self.codes.is_exact());
+        let count = if rescore {
+            self.codes.rescored(k, parameters.oversampling, ef)
+        } else {
+            k
+        };
+        let all_live = allowed.live.is_none_or(|live| live.removed() == 0);
+        if allowed.filter.is_none() && all_live {
+            let traversal = &mut scratch.traversal;
+            traversal.run(space, &links, &scratch.query, start)?;
+            std::mem::swap(&mut scratch.found, &mut scratch.traversal.beam);
+        } else {
             match filtered::plan(allowed, allowed_rows, self.rows, ef) {
                 Plan::Scan => ways.scan(scratch)?,
                 Plan::All => ways.traverse_all(scratch)?,
                 Plan::TwoSteps => ways.traverse_allowed(scratch)?,
             }
-            if scratch.found.items().len() < k.min(allowed_rows) {
-                ways.scan(scratch)?;
-            }
-        } else {
-            let traversal = &mut scratch.traversal;
-            traversal.run(space, &links, &scratch.query, start)?;
-            if traversal.beam.items().len() < k {
-                // Links lost, by damage or by many equal rows: rows that no link leads to are found all the same.
-                restricted = true;
-                let ways = filtered::Ways {
-                    space,
-                    links: &links,
-                    start,
-                    allowed,
-                    allowed_rows: self.rows as usize,
-                };
-                ways.scan(scratch)?;
-            }
         }
-        self.answer(query, k, parameters, restricted, originals, scratch)
-    }
-
-    /// The best of the candidates, ranked again on originals where that is asked for.
-    fn answer(
-        &self,
-        query: &[f32],
-        k: usize,
-        parameters: &SearchParameters,
-        restricted: bool,
-        originals: &dyn Originals,
-        scratch: &mut HnswScratch,
-    ) -> Result<Vec<Scored>, VectorsError> {
-        let rescore = parameters.rescore.unwrap_or(!self.codes.is_exact());
-        let oversampling = parameters
-            .oversampling
-            .unwrap_or_else(|| self.codes.oversampling());
-        let items = if restricted {
-            scratch.found.items()
-        } else {
-            scratch.traversal.beam.items()
-        };
-        if !rescore {
-            let items = items.iter().take(k);
-            return Ok(items
-                .map(|item| Scored {
-                    row: item.row(),
-                    rank: -item.distance(),
-                })
-                .collect());
+        self.collect(count, allowed, scratch);
+        if scratch.rows.len() < k.min(allowed_rows) {
+            // Few near ones are allowed, or links were lost by damage: rows that no link leads to are found all the same.
+            ways.scan(scratch)?;
+            self.collect(count, allowed, scratch);
         }
-        let count = ((k as f32 * oversampling.max(1.0)).ceil() as usize).max(k);
-        scratch.rows.clear();
-        scratch
-            .rows
-            .extend(items.iter().take(count).map(|item| item.row()));
-        scratch.ranks.resize(scratch.rows.len(), 0.0);
-        originals.rank_rows(self.metric, query, &scratch.rows, &mut scratch.ranks)?;
+        if rescore {
+            originals.rank_rows(self.metric, query, &scratch.rows, &mut scratch.ranks)?;
+        }
         scratch.top.reset(k);
         for (&row, &rank) in scratch.rows.iter().zip(&scratch.ranks) {
             scratch.top.offer(row, rank);
         }
         Ok(scratch.top.best().to_vec())
+    }
+
+    /// Puts the best `count` rows that were found into `scratch.rows` with their ranks by codes, each with its twins.
+    fn collect(&self, count: usize, allowed: Allowed<'_>, scratch: &mut HnswScratch) {
+        let (rows, ranks) = (&mut scratch.rows, &mut scratch.ranks);
+        rows.clear();
+        ranks.clear();
+        let twins = &self.graph.twins;
+        if twins.is_empty() {
+            let best = scratch.found.items().iter().take(count);
+            rows.extend(best.clone().map(|item| item.row()));
+            ranks.extend(best.map(|item| -item.distance()));
+            return;
+        }
+        let taken = &mut scratch.traversal.visited;
+        taken.reset(self.rows);
+        for item in scratch.found.items() {
+            for row in std::iter::once(item.row()).chain(twins.of(item.row())) {
+                if rows.len() == count {
+                    return;
+                }
+                if allowed.contains(row) && taken.insert(row) {
+                    rows.push(row);
+                    ranks.push(-item.distance());
+                }
+            }
+        }
     }
 }
 
@@ -352,14 +361,15 @@ fn allowed_rows(allowed: Allowed<'_>, rows: u32) -> usize {
     live.min(filter) as usize
 }
 
-/// The old graph, when it has the shape that the new one shall have.
-fn adoptable<'a>(previous: Previous<'a>, parameters: &IndexParameters) -> Option<Adopted<'a>> {
+/// An old graph, when it has the shape that the new one shall have. Its codes do not matter: only links are kept.
+fn adoptable<'a>(
+    previous: Previous<'a>,
+    parameters: &IndexParameters,
+) -> Option<(&'a Graph, &'a [u32])> {
     let index = previous.index.graph()?;
     let same = index.metric == parameters.metric && index.parameters == parameters.hnsw;
-    same.then_some(Adopted {
-        graph: &index.graph,
-        new_rows: previous.new_rows.get(..index.rows as usize)?,
-    })
+    let new_rows = previous.new_rows.get(..index.rows as usize)?;
+    same.then_some((&index.graph, new_rows))
 }
 
 /// Links a new row makes, half as many again as `m`. With `m` of them lists end up too short for the last percent of recall;
@@ -368,48 +378,85 @@ fn own_links(m: usize) -> usize {
     m + m / 2
 }
 
-fn build_graph<S: Space>(
-    space: &S,
-    rows: u32,
-    parameters: &IndexParameters,
-    adopted: Option<Adopted<'_>>,
-    control: &BuildControl,
-) -> Result<(Graph, Curve), VectorsError> {
-    let m = usize::from(parameters.hnsw.m);
-    let degree = 2 * m;
-    let mut links = Store::zeroed("graph", rows as usize * degree * 4)?;
-    let kept_first = adopted.and_then(|adopted| adopted.order(rows, parameters.seed));
-    let adopted = adopted.filter(|_| kept_first.is_some());
-    let (order, kept) =
-        kept_first.unwrap_or_else(|| (build::insertion_order(rows, parameters.seed), 0));
-    let entries = build::entry_count(rows as usize);
-    let mut curve = Curve::default();
-    if let Store::Owned(buffer) = &mut links {
-        buffer.fill(0xff);
-        let growing = Growing {
-            links: buffer.as_atomics(),
-            degree,
-        };
-        let ef = (parameters.hnsw.ef_construct as usize).max(m);
-        let builder = Builder::new(space, growing, &order, entries, own_links(m), ef);
-        let held_back = (rows as usize).saturating_sub(HELD_BACK);
-        let measured_from = if held_back >= MEASURED_FROM_ROWS.max(kept) {
-            held_back
-        } else {
-            rows as usize
-        };
-        if let Some(adopted) = adopted {
-            builder.adopt(adopted, rows)?;
-            control.advance(kept as u32)?;
+/// How a graph is built, apart from what it compares.
+struct Build<'a> {
+    originals: &'a dyn Originals,
+    parameters: &'a IndexParameters,
+    /// An old graph and the new rows of its rows.
+    previous: Option<(&'a Graph, &'a [u32])>,
+    /// How many of `ef` candidates a search for `k` results ranks again.
+    rescored: &'a (dyn Fn(usize, usize) -> usize + Sync),
+    control: &'a BuildControl,
+}
+
+impl Build<'_> {
+    /// Builds on `space` and measures recall on `kept`, the codes that searches will use.
+    fn run<S: BuildSpace, K: Space>(
+        &self,
+        space: &S,
+        kept: &K,
+    ) -> Result<(Graph, Curve), VectorsError> {
+        let (parameters, control) = (self.parameters, self.control);
+        let rows = self.originals.rows();
+        let m = usize::from(parameters.hnsw.m);
+        let degree = 2 * m;
+        let mut links = Store::zeroed("graph", rows as usize * degree * 4)?;
+        let twins = Twins::find(space, rows)?;
+        let standing = twins.standing();
+        let (order, adopted, adopted_rows) = self.order(&standing);
+        let entries = build::entry_count(order.len());
+        let mut curve = Curve::default();
+        if let Store::Owned(buffer) = &mut links {
+            buffer.fill(0xff);
+            let growing = Growing {
+                links: buffer.as_atomics(),
+                degree,
+            };
+            let ef = (parameters.hnsw.ef_construct as usize).max(m);
+            let builder = Builder::new(space, growing, &order, entries, own_links(m), ef);
+            let held_back = order.len().saturating_sub(HELD_BACK);
+            let measured_from = if held_back >= MEASURED_FROM_ROWS.max(adopted_rows) {
+                held_back
+            } else {
+                order.len()
+            };
+            if let Some(adopted) = adopted {
+                builder.adopt(&adopted)?;
+            }
+            builder.link_twins(&twins);
+            control.advance(adopted_rows as u32 + twins.pairs().len() as u32)?;
+            let threads = parameters.threads;
+            builder.insert_all(adopted_rows..measured_from, threads, control)?;
+            let (inside, outside) = order.split_at(measured_from);
+            if !outside.is_empty() {
+                let measured = Measured {
+                    space: kept,
+                    originals: self.originals,
+                    metric: parameters.metric,
+                    rescored: self.rescored,
+                };
+                curve = measured.curve(growing, (inside, outside), entries, threads, control)?;
+            }
+            builder.insert_all(measured_from..order.len(), threads, control)?;
         }
-        builder.insert_all(kept..measured_from, parameters.threads, control)?;
-        curve = builder.measure_recall(measured_from)?;
-        builder.insert_all(measured_from..rows as usize, parameters.threads, control)?;
+        let graph = Graph {
+            links,
+            degree,
+            entries: order[..entries].to_vec(),
+            twins,
+        };
+        Ok((graph, curve))
     }
-    let graph = Graph {
-        links,
-        degree,
-        entries: order[..entries].to_vec(),
-    };
-    Ok((graph, curve))
+
+    /// The rows of the graph in the order of insertion, the old graph if it is used, and how many of the rows it has.
+    fn order(&self, standing: &[u32]) -> (Vec<u32>, Option<Adopted<'_>>, usize) {
+        let seed = self.parameters.seed;
+        if let Some((graph, new_rows)) = self.previous {
+            let adopted = Adopted::new(graph, new_rows, standing);
+            if let Some((order, kept)) = adopted.order(standing, seed) {
+                return (order, Some(adopted), kept);
+            }
+        }
+        (build::insertion_order(standing, seed), None, 0)
+    }
 }

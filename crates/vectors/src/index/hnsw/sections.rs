@@ -19,6 +19,7 @@
 //! section 3, centre   f32 for each dimension, or nothing; product: codebooks
 //! section 4, links    u32[degree] for each row; ff ff ff ff ends a list early
 //! section 5, entries  u32 rows where searches start
+//! section 6, twins    (u32 row in the graph, u32 row with the same code) sorted, or nothing: see hnsw::twins
 //! ```
 
 use std::borrow::Cow;
@@ -27,6 +28,7 @@ use crate::error::VectorsError;
 use crate::index::hnsw::beam::ROWS_MAX;
 use crate::index::hnsw::graph::Graph;
 use crate::index::hnsw::recall::Curve;
+use crate::index::hnsw::twins::Twins;
 use crate::index::hnsw::{Codes, HnswIndex};
 use crate::index::{SECTION_HEADER, SectionId};
 use crate::quantize::rotation::Rotation;
@@ -46,6 +48,7 @@ const SECTION_NORMS: SectionId = SectionId(2);
 const SECTION_CENTRE: SectionId = SectionId(3);
 const SECTION_LINKS: SectionId = SectionId(4);
 const SECTION_ENTRIES: SectionId = SectionId(5);
+const SECTION_TWINS: SectionId = SectionId(6);
 
 const ROTATED: u8 = 1;
 const LOSSLESS: u8 = 2;
@@ -94,6 +97,10 @@ impl HnswIndex {
             let (table, codebooks, _) = codes.parts();
             sections.push((SECTION_CODES, Cow::Borrowed(&**table)));
             sections.push((SECTION_CENTRE, Cow::Borrowed(&**codebooks)));
+        }
+        let twins = self.graph.twins.store();
+        if !twins.is_empty() {
+            sections.push((SECTION_TWINS, Cow::Borrowed(&**twins)));
         }
         sections.sort_by_key(|(id, _)| *id);
         sections
@@ -187,6 +194,11 @@ impl HnswIndex {
         if entries.iter().any(|&row| row >= rows) {
             return Err(wrong("an entry lies behind the last row"));
         }
+        let twins = match sections(SECTION_TWINS) {
+            Some(_) => section(sections, SECTION_TWINS)?,
+            None => Store::zeroed("index", 0)?,
+        };
+        let twins = Twins::from_store(twins, rows).ok_or_else(|| wrong("a twin was cut off"))?;
         let codes = match header[8] {
             0 => Codes::Originals,
             number @ (1 | 2) => {
@@ -260,6 +272,7 @@ impl HnswIndex {
                 links,
                 degree,
                 entries,
+                twins,
             },
             parameters: HnswParameters {
                 m: u16::from_le_bytes([header[10], header[11]]),

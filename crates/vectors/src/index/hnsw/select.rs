@@ -2,7 +2,7 @@
 
 use crate::error::VectorsError;
 use crate::index::hnsw::beam::Candidate;
-use crate::index::hnsw::space::Space;
+use crate::index::hnsw::space::BuildSpace;
 use crate::quantize::PreparedQuery;
 
 /// Selected rows compared at once: most candidates fall to one of the first.
@@ -19,7 +19,7 @@ pub(crate) struct Selection {
 impl Selection {
     /// Chooses at most `limit` of `candidates`, which are sorted by their distance to one row: a candidate is taken unless it
     /// is nearer to a row already taken than to that row, because the one taken leads there.
-    pub(crate) fn choose<S: Space>(
+    pub(crate) fn choose<S: BuildSpace>(
         &mut self,
         space: &S,
         candidates: impl Iterator<Item = Candidate>,
@@ -37,7 +37,7 @@ impl Selection {
         Ok(())
     }
 
-    fn is_diverse<S: Space>(
+    fn is_diverse<S: BuildSpace>(
         &mut self,
         space: &S,
         candidate: Candidate,

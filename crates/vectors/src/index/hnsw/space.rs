@@ -9,9 +9,6 @@ pub(crate) trait Space: Sync {
     /// Prepares a query.
     fn prepare(&self, query: &[f32], prepared: &mut PreparedQuery);
 
-    /// Prepares a row as the query.
-    fn prepare_row(&self, row: u32, prepared: &mut PreparedQuery) -> Result<(), VectorsError>;
-
     /// Writes the distance of each row to `out`.
     fn distances(
         &self,
@@ -21,15 +18,22 @@ pub(crate) trait Space: Sync {
     ) -> Result<(), VectorsError>;
 }
 
+/// A space that graphs are built in: rows are compared with rows.
+pub(crate) trait BuildSpace: Space {
+    /// Prepares a row as the query.
+    fn prepare_row(&self, row: u32, prepared: &mut PreparedQuery) -> Result<(), VectorsError>;
+
+    /// The bytes that a row is compared by. Rows with equal bytes are as far from anything as each other.
+    fn row_bytes<'a>(
+        &'a self,
+        row: u32,
+        buffer: &'a mut Vec<f32>,
+    ) -> Result<&'a [u8], VectorsError>;
+}
+
 impl Space for ScalarCodes {
     fn prepare(&self, query: &[f32], prepared: &mut PreparedQuery) {
         ScalarCodes::prepare(self, query, prepared);
-    }
-
-    #[inline]
-    fn prepare_row(&self, row: u32, prepared: &mut PreparedQuery) -> Result<(), VectorsError> {
-        ScalarCodes::prepare_row(self, row, prepared);
-        Ok(())
     }
 
     #[inline]
@@ -44,17 +48,21 @@ impl Space for ScalarCodes {
     }
 }
 
+impl BuildSpace for ScalarCodes {
+    #[inline]
+    fn prepare_row(&self, row: u32, prepared: &mut PreparedQuery) -> Result<(), VectorsError> {
+        ScalarCodes::prepare_row(self, row, prepared);
+        Ok(())
+    }
+
+    fn row_bytes<'a>(&'a self, row: u32, _: &'a mut Vec<f32>) -> Result<&'a [u8], VectorsError> {
+        Ok(self.row_codes(row))
+    }
+}
+
 impl Space for BinaryCodes {
     fn prepare(&self, query: &[f32], prepared: &mut PreparedQuery) {
         BinaryCodes::prepare(self, query, prepared);
-    }
-
-    fn prepare_row(&self, _: u32, _: &mut PreparedQuery) -> Result<(), VectorsError> {
-        // Graphs are built on scalar codes: rows against rows are too coarse here.
-        Err(VectorsError::invalid(
-            "quantization",
-            "binary codes do not compare rows with rows",
-        ))
     }
 
     #[inline]
@@ -72,14 +80,6 @@ impl Space for BinaryCodes {
 impl Space for ProductCodes {
     fn prepare(&self, query: &[f32], prepared: &mut PreparedQuery) {
         ProductCodes::prepare(self, query, prepared);
-    }
-
-    fn prepare_row(&self, _: u32, _: &mut PreparedQuery) -> Result<(), VectorsError> {
-        // Graphs are built on scalar codes: rows against rows are too coarse here.
-        Err(VectorsError::invalid(
-            "quantization",
-            "product codes do not compare rows with rows",
-        ))
     }
 
     #[inline]
@@ -106,13 +106,6 @@ impl Space for OriginalSpace<'_> {
         prepared.values.extend_from_slice(query);
     }
 
-    fn prepare_row(&self, row: u32, prepared: &mut PreparedQuery) -> Result<(), VectorsError> {
-        let vector = self.originals.row(row, &mut prepared.original)?;
-        prepared.values.clear();
-        prepared.values.extend_from_slice(vector);
-        Ok(())
-    }
-
     fn distances(
         &self,
         prepared: &PreparedQuery,
@@ -125,5 +118,22 @@ impl Space for OriginalSpace<'_> {
             *distance = -*distance;
         }
         Ok(())
+    }
+}
+
+impl BuildSpace for OriginalSpace<'_> {
+    fn prepare_row(&self, row: u32, prepared: &mut PreparedQuery) -> Result<(), VectorsError> {
+        let vector = self.originals.row(row, &mut prepared.original)?;
+        prepared.values.clear();
+        prepared.values.extend_from_slice(vector);
+        Ok(())
+    }
+
+    fn row_bytes<'a>(
+        &'a self,
+        row: u32,
+        buffer: &'a mut Vec<f32>,
+    ) -> Result<&'a [u8], VectorsError> {
+        Ok(bytemuck::cast_slice(self.originals.row(row, buffer)?))
     }
 }

@@ -2,9 +2,10 @@
 
 use kernels::{Kernels, pack_int4, pack_table_codes};
 
-use super::cluster::{self, Centroids, in_threads};
+use super::cluster::{self, Centroids};
 use super::{BLOCK, DETAIL_BITS, Ivf, List, NO_ROW, TERM_COLUMNS, calibrate, padded};
 use crate::error::VectorsError;
+use crate::index::threads::in_threads;
 use crate::index::{BuildControl, IndexParameters};
 use crate::quantize::Originals;
 use crate::quantize::rotation::Rotation;

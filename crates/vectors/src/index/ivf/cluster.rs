@@ -4,13 +4,12 @@
 //! all centroids is one matrix product. Assignments are computed by several threads, sums by one in the order of the rows:
 //! the result does not depend on the number of threads.
 
-use std::num::NonZero;
-
 use kernels::dense::{self, PADDING, Product, Start};
 use kernels::{Kernels, Level};
 
 use crate::error::VectorsError;
 use crate::index::BuildControl;
+use crate::index::threads::in_threads;
 use crate::quantize::Originals;
 use crate::quantize::rotation::Random;
 
@@ -97,43 +96,6 @@ fn largest(values: &[f32]) -> usize {
         |most, &value| if value > most { value } else { most },
     );
     values.iter().position(|&value| value == most).unwrap_or(0)
-}
-
-/// Runs `work` over `parts`, on up to `threads` threads.
-pub(crate) fn in_threads<T: Send>(
-    threads: usize,
-    parts: Vec<T>,
-    work: impl Fn(T) -> Result<(), VectorsError> + Sync,
-) -> Result<(), VectorsError> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = threads.clamp(1, cores.max(1) * 4).min(parts.len().max(1));
-    if threads == 1 {
-        return parts.into_iter().try_for_each(work);
-    }
-    let queue = std::sync::Mutex::new(parts.into_iter());
-    let next = || {
-        queue
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .next()
-    };
-    std::thread::scope(|scope| {
-        let run = || {
-            while let Some(part) = next() {
-                work(part)?;
-            }
-            Ok(())
-        };
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
-        let mut result = run();
-        for other in others {
-            let ended = other
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            result = result.and(ended);
-        }
-        result
-    })
 }
 
 /// The list of each row of `rows`, read from `originals` in batches.
