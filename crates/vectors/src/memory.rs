@@ -248,6 +248,14 @@ impl Reservation {
         self.bytes
     }
 
+    /// Takes `bytes` from the same ledger for another component.
+    ///
+    /// # Errors
+    /// [`VectorsError::OverBudget`] when there is no room.
+    pub fn another(&self, component: Component, bytes: u64) -> Result<Reservation, VectorsError> {
+        self.ledger.reserve(component, bytes)
+    }
+
     /// Takes more whether there is room or not; see [`Ledger::reserve_unconditionally`].
     pub fn grow_unconditionally(&mut self, bytes: u64) {
         if bytes > self.bytes {

@@ -428,3 +428,83 @@ fn named(disk: &FaultDisk, path: &Path, all: &BTreeMap<u64, u64>, context: &str)
         "{context}: does not answer"
     );
 }
+
+/// The power of the disk goes and the process lives on.
+#[test]
+fn a_failing_disk_makes_a_collection_read_only_and_reopening_recovers() {
+    for steps in 0..12 {
+        let disk = FaultDisk::default();
+        let database = open(&disk).expect("database");
+        let collection = database.create_collection("c", schema()).expect("new");
+        let mut acknowledged = BTreeMap::new();
+        for id in 0..20 {
+            collection
+                .upsert(vec![point(id, 1)], &WriteOptions::durable())
+                .expect("written");
+            acknowledged.insert(id, 1);
+        }
+        disk.cut_power_after(steps);
+        let mut refused = None;
+        for id in 10..40 {
+            match collection.upsert(vec![point(id, 2)], &WriteOptions::durable()) {
+                Ok(_) => {
+                    acknowledged.insert(id, 2);
+                }
+                Err(error) => {
+                    refused = Some((id, error));
+                    break;
+                }
+            }
+        }
+        let (failed, error) = refused.expect("the disk failed");
+        assert!(matches!(error, VectorsError::Io { .. }), "{error}");
+        // Every write after it is refused with the reason, deletes too, and so is maintenance.
+        for _ in 0..2 {
+            let error = collection
+                .upsert(vec![point(99, 3)], &WriteOptions::durable())
+                .expect_err("read-only");
+            let VectorsError::ReadOnly { message } = &error else {
+                panic!("{error}");
+            };
+            assert!(message.contains("no power"), "{message}");
+            let error = collection
+                .delete(&[PointId::Number(0)], &WriteOptions::durable())
+                .expect_err("read-only");
+            assert!(matches!(error, VectorsError::ReadOnly { .. }), "{error}");
+        }
+        let info = collection.info().expect("info");
+        assert_eq!(info.status, vectors::collection::Status::Red);
+        assert!(
+            info.read_only
+                .is_some_and(|reason| reason.contains("no power"))
+        );
+        // Reads go on. The write that failed may be seen or not: it was neither acknowledged nor refused beforehand.
+        let mut seen = contents(&collection);
+        let undecided = seen.remove(&failed);
+        let before = acknowledged.get(&failed).copied();
+        assert!(
+            undecided == before || undecided == Some(2),
+            "{failed}: {undecided:?}"
+        );
+        let mut wanted = acknowledged.clone();
+        wanted.remove(&failed);
+        assert_eq!(seen, wanted);
+        drop((collection, database));
+        // A new process on a disk that works again, whether the machine ran on or not.
+        for again in [disk.after_kill(), disk.after_power_cut(steps)] {
+            let database = open(&again).expect("database");
+            let collection = database.collection("c").expect("opens");
+            let mut found = contents(&collection);
+            let undecided = found.remove(&failed);
+            assert!(
+                undecided == before || undecided == Some(2),
+                "{failed}: {undecided:?}"
+            );
+            assert_eq!(found, wanted);
+            collection
+                .upsert(vec![point(50, 4)], &WriteOptions::durable())
+                .expect("writes again");
+            assert_eq!(contents(&collection).get(&50), Some(&4));
+        }
+    }
+}

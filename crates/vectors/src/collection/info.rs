@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use super::Collection;
+use super::{Collection, DeferredWork};
 use crate::error::VectorsError;
 use crate::memory::MemoryReport;
 use crate::schema::CollectionSchema;
@@ -73,6 +73,8 @@ pub struct CollectionInfo {
     pub status: Status,
     /// What maintenance does now.
     pub activity: Option<Activity>,
+    /// Maintenance that waits for room in the memory budget; results are right meanwhile.
+    pub deferred: Vec<DeferredWork>,
     /// Why writes are refused.
     pub read_only: Option<String>,
     /// What was found damaged, in words that name file and part; everything else is in service.
@@ -132,10 +134,11 @@ impl Collection {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        let deferred = self.deferred();
         let read_only = self.failed.get().cloned();
         let status = if read_only.is_some() || !damages.is_empty() {
             Status::Red
-        } else if activity.is_some() || waiting || !set.frozen.is_empty() {
+        } else if activity.is_some() || waiting || !deferred.is_empty() || !set.frozen.is_empty() {
             Status::Yellow
         } else {
             Status::Green
@@ -148,6 +151,7 @@ impl Collection {
             sequence: self.lock_writer().sequence,
             status,
             activity,
+            deferred,
             read_only,
             damages,
             memory: self.ledger.report(),

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::info::Activity;
-use super::{Collection, SegmentSet, Writer, payload_indexes};
+use super::{Collection, SegmentSet, Writer, deferred, payload_indexes};
 use crate::error::VectorsError;
 use crate::index::{BuildControl, IndexParameters, Previous, VectorIndex};
-use crate::memory::Component;
+use crate::memory::{Component, Reservation};
 use crate::point::PointId;
+use crate::quantize::Originals;
 use crate::rows::RowSet;
 use crate::schema::{CollectionSchema, IndexKind, VectorSchema};
 use crate::segment::sealed::{self, SealedSegment, write};
@@ -20,6 +21,8 @@ use crate::storage::manifest::SegmentEntry;
 const FROZEN_MAX: usize = 4;
 /// Segments from which the smallest ones are merged whatever their sizes: each costs every search a little.
 const SEGMENTS_MAX: usize = 24;
+/// Bytes that a merge holds for each row: its id and place while rows are put in order, its start in sections, its new number.
+const MERGE_ROW_BYTES: u64 = 80;
 /// Fewer dead rows than this are not worth writing a segment again.
 const DEAD_ROWS_MIN: u32 = 1_000;
 
@@ -68,11 +71,16 @@ impl Collection {
             .maintenance
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        self.forget_deferred(deferred::MERGE);
         while let Some(sources) = self.next_merge() {
-            self.merge(&sources)?;
+            if let Err(error) = self.merge(&sources) {
+                self.defer(sources[0].number(), deferred::MERGE, error)?;
+                break;
+            }
             while self.seal_oldest()? {}
         }
         while self.build_next_payload_indexes()? {}
+        while self.build_next_sparse_indexes()? {}
         while self.build_next_index()? {
             while self.seal_oldest()? {}
         }
@@ -173,9 +181,12 @@ impl Collection {
             disk.sync_directory(crate::storage::disk::parent_of(&directory))?;
             write::write(disk, &directory.join(ROWS_FILE), schema, sources, order)?;
             let segment = SealedSegment::open(disk, &directory, number, None, &self.ledger)?;
-            segment
-                .build_sparse_indexes(disk)?
-                .build_payload_indexes(disk, &self.current().payload_indexes)
+            let segment = self.or_defer(segment, deferred::SPARSE_INDEXES, |segment| {
+                segment.build_sparse_indexes(disk)
+            })?;
+            self.or_defer(segment, deferred::PAYLOAD_INDEXES, |segment| {
+                segment.build_payload_indexes(disk, &self.current().payload_indexes)
+            })
         };
         make().map_err(|error| self.fail(error))
     }
@@ -310,6 +321,7 @@ impl Collection {
     /// of `maintenance`.
     fn merge(&self, sources: &[Arc<SealedSegment>]) -> Result<(), VectorsError> {
         self.writable()?;
+        let _room = self.room_for_merge(sources)?;
         let _doing = self.doing(Activity::Merging {
             segments: sources.iter().map(|segment| segment.number()).collect(),
         });
@@ -362,6 +374,27 @@ impl Collection {
                 .remove_directory(source.directory())?;
         }
         Ok(())
+    }
+
+    /// Takes the memory of a merge's tables; refused when an index that it would lose could not be built again either.
+    ///
+    /// # Errors
+    /// [`VectorsError::OverBudget`] naming the component.
+    fn room_for_merge(&self, sources: &[Arc<SealedSegment>]) -> Result<Reservation, VectorsError> {
+        let rows: u64 = sources.iter().map(|one| u64::from(one.live_count())).sum();
+        let room = self
+            .ledger
+            .reserve(Component::Maintenance, rows * MERGE_ROW_BYTES)?;
+        for (name, vector) in &self.schema().vectors {
+            let indexed = sources.iter().any(|source| source.index(name).is_some());
+            if let (true, VectorSchema::Dense { dimensions, .. }) = (indexed, vector)
+                && let Some(parameters) = self.index_parameters(vector)
+            {
+                let bytes = parameters.build_bytes(rows, *dimensions);
+                drop(self.ledger.reserve(Component::VectorIndexes, bytes)?);
+            }
+        }
+        Ok(room)
     }
 
     /// Builds the indexes of a merged segment before it replaces its sources, so that no search falls back to a scan.
@@ -452,7 +485,7 @@ impl Collection {
             let name = self
                 .missing_indexes(segment, &set.schema)
                 .into_iter()
-                .next()?;
+                .find(|name| !self.still_waits(segment.number(), &index_work(name)))?;
             Some((Arc::clone(segment), name))
         });
         let Some((segment, name)) = next else {
@@ -480,6 +513,14 @@ impl Collection {
         let Some(dense) = segment.dense(name) else {
             return Ok(segment.clone());
         };
+        let needed = parameters.build_bytes(dense.rows().into(), dense.dimensions() as u32);
+        let room = match self.ledger.reserve(Component::VectorIndexes, needed) {
+            Ok(room) => room,
+            Err(error) => {
+                self.defer(segment.number(), &index_work(name), error)?;
+                return Ok(segment.clone());
+            }
+        };
         let _doing = self.doing(Activity::Indexing {
             segment: segment.number(),
             vector: name.to_owned(),
@@ -506,6 +547,7 @@ impl Collection {
         let disk = self.surroundings.disk.as_ref();
         sealed::write_index(disk, segment, name, &label, &index)?;
         let bytes = index.bytes_in_memory();
+        drop(room);
         match self.ledger.reserve(Component::VectorIndexes, bytes) {
             Ok(reservation) => Ok(segment.with_index(name, &label, index, Some(reservation))),
             // No room in the budget: the file is mapped, and the system keeps in memory what it can.
@@ -539,6 +581,11 @@ fn bury(sealed: &SealedSegment, source: &dyn SegmentView, live: &RowSet) {
             }
         }
     }
+}
+
+/// What building the index of a vector is called while it waits for memory.
+fn index_work(name: &str) -> String {
+    format!("index of vector `{name}`")
 }
 
 /// Parameters as part of a file name: an index with other parameters is another file.

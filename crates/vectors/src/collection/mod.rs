@@ -12,6 +12,7 @@
 //!  4. After a failed write or sync the collection refuses writes until it is opened again; reads go on.
 
 mod batch;
+mod deferred;
 mod edit;
 mod info;
 pub mod limits;
@@ -40,6 +41,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use platform::Clock;
 
+pub use deferred::DeferredWork;
 pub use info::{Activity, CollectionInfo, SegmentInfo, Status};
 pub use options::CollectionOptions;
 pub(crate) use payload_indexes::of_growing as indexes_of_growing;
@@ -101,6 +103,8 @@ pub struct Collection {
     control: Mutex<Option<Arc<BuildControl>>>,
     /// Segments and parameters for which a build failed; not tried again until the collection is opened again.
     unbuildable: Mutex<Vec<(u64, String)>>,
+    /// Maintenance that waits for memory.
+    deferred: Mutex<Vec<DeferredWork>>,
     /// Whether maintenance is queued.
     queued: AtomicBool,
     closed: AtomicBool,

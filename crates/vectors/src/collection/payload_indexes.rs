@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Collection, SegmentSet};
+use super::{Collection, SegmentSet, deferred};
 use crate::error::VectorsError;
 use crate::filter::{FieldPath, Filter, Matcher};
 use crate::payload::{PAYLOAD_INDEXES_MAX, PayloadIndexKind, PayloadIndexSchema};
@@ -61,12 +61,12 @@ impl Collection {
         self.current().payload_indexes.as_ref().clone()
     }
 
-    /// Makes an index on a field, in place of the one of the same kind there. Returns when every segment has it; reads and
-    /// writes go on meanwhile.
+    /// Makes an index on a field, in place of the one of the same kind there. Returns when every segment has it, or for want
+    /// of memory waits for it, which `info` says; reads and writes go on meanwhile.
     ///
     /// # Errors
-    /// [`VectorsError::Invalid`] for an analyzer that makes no sense, [`VectorsError::Limit`] for too many indexes, or as the
-    /// disk says.
+    /// [`VectorsError::Invalid`] for an analyzer that makes no sense, [`VectorsError::Limit`] for too many indexes,
+    /// [`VectorsError::OverBudget`] when the rows not sealed yet leave no room for it, or as the disk says.
     pub fn create_payload_index(
         &self,
         key: &FieldPath,
@@ -111,8 +111,14 @@ impl Collection {
         change(&mut schema)?;
         // In the order of the manifest, which is by field.
         schema.sort_by(|one, two| one.key.cmp(&two.key));
-        for segment in set.frozen.iter().chain([&set.growing]) {
-            segment.write().change_indexes(&schema)?;
+        // All are made before any takes its place, so that a refusal changes nothing.
+        let unsealed: Vec<_> = set.frozen.iter().chain([&set.growing]).collect();
+        let indexes = unsealed
+            .iter()
+            .map(|segment| segment.read().indexes_for(&schema))
+            .collect::<Result<Vec<_>, _>>()?;
+        for (segment, indexes) in unsealed.iter().zip(indexes) {
+            segment.write().change_indexes(indexes);
         }
         let mut next = SegmentSet::clone(&set);
         next.payload_indexes = Arc::new(schema);
@@ -130,16 +136,18 @@ impl Collection {
     /// holder of `maintenance`.
     pub(crate) fn build_next_payload_indexes(&self) -> Result<bool, VectorsError> {
         let set = self.current();
-        let Some(segment) = set
-            .sealed
-            .iter()
-            .find(|segment| !segment.has_payload_indexes(&set.payload_indexes))
-        else {
+        let Some(segment) = set.sealed.iter().find(|segment| {
+            !segment.has_payload_indexes(&set.payload_indexes)
+                && !self.still_waits(segment.number(), deferred::PAYLOAD_INDEXES)
+        }) else {
             return Ok(false);
         };
         self.writable()?;
         let disk = self.surroundings.disk.as_ref();
-        let indexed = segment.build_payload_indexes(disk, &set.payload_indexes)?;
+        let segment = SealedSegment::clone(segment);
+        let indexed = self.or_defer(segment, deferred::PAYLOAD_INDEXES, |segment| {
+            segment.build_payload_indexes(disk, &set.payload_indexes)
+        })?;
         self.replace_view(indexed);
         Ok(true)
     }

@@ -85,6 +85,7 @@ impl Collection {
             wanted: Mutex::new(Vec::new()),
             control: Mutex::new(None),
             unbuildable: Mutex::new(Vec::new()),
+            deferred: Mutex::new(Vec::new()),
             queued: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         };

@@ -32,16 +32,21 @@ impl Collection {
             return Ok(());
         }
         let set = self.current();
-        let bytes: usize = changes
-            .iter()
-            .map(|change| match change {
-                Resolved::Put(point) => GrowingRows::bytes_of(point),
-                Resolved::Delete(_) => 0,
-            })
-            .sum();
+        let sum_of = |bytes_of: &dyn Fn(&Point) -> usize| -> usize {
+            changes
+                .iter()
+                .map(|change| match change {
+                    Resolved::Put(point) => bytes_of(point),
+                    Resolved::Delete(_) => 0,
+                })
+                .sum()
+        };
+        let bytes = sum_of(&GrowingRows::bytes_of);
         super::limits::check("bytes of a batch", bytes, super::limits::BATCH_BYTES_MAX)?;
         if bytes > 0 {
-            set.growing.write().reserve(bytes)?;
+            let mut rows = set.growing.write();
+            let bytes = sum_of(&|point| rows.bytes_with_indexes(point));
+            rows.reserve(bytes)?;
         }
         let entries: Vec<LogEntry<'_>> = changes
             .iter()
@@ -95,6 +100,7 @@ impl Collection {
                 }
             }
         }
+        rows.settle();
         drop(rows);
         for id in ids {
             set.kill_older(id);

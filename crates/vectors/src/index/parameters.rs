@@ -22,6 +22,33 @@ pub struct IndexParameters {
     pub seed: u64,
 }
 
+impl IndexParameters {
+    /// Bytes of memory that building an index of `rows` vectors takes at most, about: codes, links while they grow and once
+    /// more as they are kept, and tables by row. Vectors themselves are read where they are.
+    pub fn build_bytes(&self, rows: u64, dimensions: u32) -> u64 {
+        let dimensions = u64::from(dimensions);
+        // Codes are padded to cache lines. Coarse codes are made while the finer ones that a graph is built on are there.
+        let codes = dimensions.next_multiple_of(64)
+            + match self.quantization {
+                Quantization::Binary => dimensions.div_ceil(8).next_multiple_of(64),
+                Quantization::Product {
+                    dimensions_per_code,
+                } => dimensions.div_ceil(u64::from(dimensions_per_code).max(1)),
+                _ => 0,
+            };
+        let links = 2 * 4 * 2 * u64::from(self.hnsw.m);
+        match self.kind {
+            IndexKind::Flat => 0,
+            IndexKind::Auto if rows < u64::from(super::GRAPH_FROM_ROWS) => 0,
+            IndexKind::Auto | IndexKind::Hnsw => rows * (codes + links + TABLE_ROW_BYTES),
+            IndexKind::Ivf => rows * (2 * codes + TABLE_ROW_BYTES),
+        }
+    }
+}
+
+/// Bytes of a row's places in the order of insertion and in marks of what was visited.
+const TABLE_ROW_BYTES: u64 = 24;
+
 /// What one search may choose. [`SearchParameters::of`] leaves everything else to the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct SearchParameters {
@@ -74,5 +101,48 @@ impl BuildControl {
             return Err(VectorsError::Cancelled);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::VectorIndex;
+    use crate::quantize::{SliceOriginals, Values};
+
+    #[test]
+    fn what_a_built_index_holds_was_foreseen() {
+        const ROWS: u32 = 2_500;
+        for dimensions in [3, 64, 300] {
+            let values: Vec<f32> = (0..ROWS * dimensions)
+                .map(|at| (at.wrapping_mul(2_654_435_761) >> 8) as f32 / 1e7)
+                .collect();
+            let originals = SliceOriginals::new(dimensions as usize, Values::Float32(&values));
+            for kind in [IndexKind::Hnsw, IndexKind::Ivf] {
+                for quantization in [
+                    Quantization::None,
+                    Quantization::Auto,
+                    Quantization::Binary,
+                    Quantization::Int8,
+                ] {
+                    let parameters = IndexParameters {
+                        metric: Metric::Dot,
+                        kind,
+                        hnsw: HnswParameters {
+                            ef_construct: 20,
+                            ..HnswParameters::default()
+                        },
+                        quantization,
+                        threads: 1,
+                        seed: 0,
+                    };
+                    let control = BuildControl::default();
+                    let index = VectorIndex::build(&originals, &parameters, None, &control);
+                    let held = index.expect("built").bytes_in_memory();
+                    let foreseen = parameters.build_bytes(ROWS.into(), dimensions);
+                    assert!(held <= foreseen, "{held} > {foreseen}: {parameters:?}");
+                }
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::VectorsError;
-use crate::memory::Reservation;
+use crate::memory::{Component, Reservation};
 use crate::payload::{PayloadIndexSchema, PayloadIndexes};
 use crate::point::{Payload, Point, PointId, Vector};
 use crate::rows::{Allowed, AtomicRowSet, RowSet, Scored};
@@ -21,6 +21,9 @@ use crate::segment::{SegmentScratch, SegmentView, VectorQuery, scan};
 
 /// Bytes of a row's tables: id, version, expiry, map entry, payload head.
 const ROW_TABLE_BYTES: usize = 112;
+
+/// Bytes of an entry in a payload index: the key's share of a tree and its rows.
+const INDEX_ENTRY_BYTES: usize = 96;
 
 /// A segment that takes new rows.
 #[derive(Debug)]
@@ -102,9 +105,39 @@ impl GrowingRows {
             + payload_bytes(&point.payload)
     }
 
+    /// Memory that the payload indexes may take for `point`, about: text is the dearest, with a list entry and a position
+    /// for each word of some five bytes.
+    fn index_bytes_of(&self, point: &Point) -> usize {
+        let indexes = self.indexes.iter().count();
+        match indexes {
+            0 => 0,
+            _ => indexes * INDEX_ENTRY_BYTES + 2 * payload_bytes(&point.payload),
+        }
+    }
+
+    /// Memory that appending `point` to this segment takes, its index entries included, about.
+    pub(crate) fn bytes_with_indexes(&self, point: &Point) -> usize {
+        GrowingRows::bytes_of(point) + self.index_bytes_of(point)
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.bytes as u64 + self.indexes.bytes_in_memory()
+    }
+
+    /// Counts what is really held: index entries take more or less than was reserved for them.
+    pub(crate) fn settle(&mut self) {
+        let held = self.held_bytes();
+        if held < self.reservation.bytes() {
+            // Giving back cannot be refused.
+            let _ = self.reservation.resize(held);
+        } else {
+            self.reservation.grow_unconditionally(held);
+        }
+    }
+
     /// Takes memory for `bytes` more than the segment holds.
     pub(crate) fn reserve(&mut self, bytes: usize) -> Result<(), VectorsError> {
-        let wanted = (self.bytes + bytes) as u64;
+        let wanted = self.held_bytes() + bytes as u64;
         if wanted > self.reservation.bytes() {
             self.reservation.resize(wanted)?;
         }
@@ -113,7 +146,7 @@ impl GrowingRows {
 
     /// Takes memory for `bytes` more, whether the budget has room or not.
     pub(crate) fn reserve_unconditionally(&mut self, bytes: usize) {
-        let wanted = (self.bytes + bytes) as u64;
+        let wanted = self.held_bytes() + bytes as u64;
         self.reservation.grow_unconditionally(wanted);
     }
 
@@ -152,13 +185,27 @@ impl GrowingRows {
             .is_some_and(|&row| self.live.remove(row))
     }
 
-    /// Gives the segment exactly these payload indexes.
-    pub(crate) fn change_indexes(
-        &mut self,
+    /// Payload indexes for the rows so far, with the memory that they take beyond those there are.
+    ///
+    /// # Errors
+    /// [`VectorsError::OverBudget`] when that is not free.
+    pub(crate) fn indexes_for(
+        &self,
         schema: &[PayloadIndexSchema],
-    ) -> Result<(), VectorsError> {
-        self.indexes = crate::collection::indexes_of_growing(&*self, schema)?;
-        Ok(())
+    ) -> Result<(PayloadIndexes, Reservation), VectorsError> {
+        let indexes = crate::collection::indexes_of_growing(self, schema)?;
+        let more = indexes
+            .bytes_in_memory()
+            .saturating_sub(self.indexes.bytes_in_memory());
+        let room = self.reservation.another(Component::PayloadIndexes, more)?;
+        Ok((indexes, room))
+    }
+
+    /// Takes other payload indexes, made of all rows, and counts them among the segment's bytes from now on.
+    pub(crate) fn change_indexes(&mut self, (indexes, room): (PayloadIndexes, Reservation)) {
+        drop(room);
+        self.indexes = indexes;
+        self.reserve_unconditionally(0);
     }
 
     /// Bytes held by the rows, as the budget counts them.
@@ -272,7 +319,7 @@ fn value_bytes(value: &serde_json::Value) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{Component, Ledger};
+    use crate::memory::Ledger;
     use crate::schema::{Datatype, HnswParameters, IndexKind, Metric, Quantization, VectorSchema};
 
     fn schema() -> CollectionSchema {

@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use super::SealedSegment;
 use crate::error::VectorsError;
+use crate::memory::Component;
 use crate::payload::{FieldIndex, FilterCache, PayloadIndexSchema, PayloadIndexes};
 use crate::point::Vector;
 use crate::segment::SegmentView;
 use crate::sparse::{SparseIndex, Weights};
 use crate::storage::{Container, ContainerKind, ContainerWriter, Disk, SectionId};
+
+/// Rows added to an index between two looks at how large it is: few enough that it stays near what was reserved, and many
+/// enough that looking costs nothing beside adding.
+const ROWS_BETWEEN_LOOKS: u32 = 1_024;
 
 /// Name of the file with exactly these payload indexes.
 pub(crate) fn payload_file(schema: &[PayloadIndexSchema]) -> String {
@@ -21,6 +26,7 @@ impl SealedSegment {
     fn with_payload_indexes(&self, indexes: PayloadIndexes) -> Self {
         let mut segment = self.clone();
         segment.payload_indexes = Arc::new(indexes);
+        segment.held.retain(|file, _| !file.starts_with("payload-"));
         // What conditions on texts mean may have changed.
         segment.filters = Arc::new(FilterCache::default());
         segment
@@ -46,14 +52,19 @@ impl SealedSegment {
         }
         let file = Container::open(disk, &path, ContainerKind::PAYLOAD_INDEX)?;
         let indexes = PayloadIndexes::open(self.rows(), &|id: SectionId| file.section(id))?;
-        Ok(self.with_payload_indexes(indexes))
+        let bytes = indexes.bytes_in_memory();
+        let mut segment = self.with_payload_indexes(indexes);
+        let name = payload_file(schema);
+        segment.hold(&name, Component::PayloadIndexes, bytes, file.file_bytes());
+        Ok(segment)
     }
 
     /// Builds payload indexes from the rows, writes them beside the segment and removes other ones. Existing indexes of the
     /// same field and kind are built again: sealing is the time for it, and a payload is read once for all of them.
     ///
     /// # Errors
-    /// [`VectorsError::Corrupt`] when a payload is damaged, or as the disk says.
+    /// [`VectorsError::OverBudget`] when the memory that building takes is not free, [`VectorsError::Corrupt`] when a payload
+    /// is damaged, or as the disk says.
     pub(crate) fn build_payload_indexes(
         &self,
         disk: &dyn Disk,
@@ -63,8 +74,13 @@ impl SealedSegment {
         let mut result = self.with_payload_indexes(PayloadIndexes::default());
         if !schema.is_empty() {
             let mut indexes = PayloadIndexes::growing(schema)?;
+            let mut room = self.account.ledger.reserve(Component::PayloadIndexes, 0)?;
             for row in 0..self.rows() {
                 indexes.insert(row, self.payload(row)?.as_ref());
+                if row % ROWS_BETWEEN_LOOKS == 0 || row + 1 == self.rows() {
+                    // As much again for the sections that are written.
+                    room.resize(2 * indexes.bytes_in_memory())?;
+                }
             }
             let path = self.directory().join(&name);
             let unfinished = path.with_extension("new");
@@ -75,7 +91,7 @@ impl SealedSegment {
                 writer.section(id, &bytes)?;
             }
             writer.finish()?;
-            drop(indexes);
+            drop((indexes, room));
             disk.rename(&unfinished, &path)?;
             disk.sync_directory(self.directory())?;
             // Read in place from now on: the memory of building is given back.
@@ -111,11 +127,16 @@ impl SealedSegment {
     /// The segment with inverted lists of all its sparse vectors, written beside it.
     ///
     /// # Errors
-    /// [`VectorsError::Corrupt`] when a vector is damaged, or as the disk says.
-    pub(crate) fn build_sparse_indexes(mut self, disk: &dyn Disk) -> Result<Self, VectorsError> {
+    /// [`VectorsError::OverBudget`] when the memory that building takes is not free, [`VectorsError::Corrupt`] when a vector
+    /// is damaged, or as the disk says.
+    pub(crate) fn build_sparse_indexes(&self, disk: &dyn Disk) -> Result<Self, VectorsError> {
         for (place, name) in self.sparse_places() {
             let mut index = SparseIndex::new(Weights::Float32);
+            let mut room = self.account.ledger.reserve(Component::Sparse, 0)?;
             for row in 0..self.rows() {
+                if row % ROWS_BETWEEN_LOOKS == 0 || row + 1 == self.rows() {
+                    room.resize(2 * index.bytes_in_memory())?;
+                }
                 if let Some(Vector::Sparse(vector)) = self.vector(&name, row)? {
                     index.insert(row, &vector)?;
                 }
@@ -132,8 +153,7 @@ impl SealedSegment {
             disk.rename(&unfinished, &path)?;
         }
         disk.sync_directory(self.directory())?;
-        self = self.with_sparse_indexes_of_disk(disk, &mut |_| {})?;
-        Ok(self)
+        self.clone().with_sparse_indexes_of_disk(disk, &mut |_| {})
     }
 
     /// The segment with the inverted lists that lie beside it. Damaged ones are handed to `damaged` and left out: their
@@ -153,15 +173,17 @@ impl SealedSegment {
             }
             let opened =
                 Container::open(disk, &path, ContainerKind::SPARSE_INDEX).and_then(|file| {
-                    SparseIndex::open(&|id| file.section(id).ok()).map_err(|error| {
-                        VectorsError::Corrupt {
+                    SparseIndex::open(&|id| file.section(id).ok())
+                        .map(|index| (index, file.file_bytes()))
+                        .map_err(|error| VectorsError::Corrupt {
                             path: path.clone(),
                             message: error.to_string(),
-                        }
-                    })
+                        })
                 });
             match opened {
-                Ok(index) => {
+                Ok((index, mapped)) => {
+                    let bytes = index.bytes_in_memory();
+                    self.hold(&sparse_file(place), Component::Sparse, bytes, mapped);
                     self.sparse.insert(name, Arc::new(index));
                 }
                 Err(error) => damaged(&error),

@@ -57,12 +57,22 @@ pub struct SealedSegment {
     sparse: BTreeMap<String, Arc<SparseIndex>>,
     payload_indexes: Arc<PayloadIndexes>,
     filters: Arc<FilterCache>,
-    _account: Arc<Account>,
+    account: Arc<Account>,
+    /// What indexes hold, as the ledger counts it, by file.
+    held: BTreeMap<String, Arc<Held>>,
+}
+
+/// Memory and mapped bytes of an index.
+#[derive(Debug)]
+struct Held {
+    _memory: Reservation,
+    _mapped: Mapped,
 }
 
 /// What the segment holds, as the ledger counts it.
 #[derive(Debug)]
 struct Account {
+    ledger: Arc<Ledger>,
     _tables: Reservation,
     _rows: Mapped,
 }
@@ -94,6 +104,7 @@ impl SealedSegment {
         }
         let table_bytes = live.words().len() as u64 * 8 + expiry.bytes();
         let account = Account {
+            ledger: Arc::clone(ledger),
             _tables: ledger.reserve_unconditionally(Component::Rows, table_bytes),
             _rows: ledger.count_mapped(rows.file().file_bytes()),
         };
@@ -107,13 +118,24 @@ impl SealedSegment {
             sparse: BTreeMap::new(),
             payload_indexes: Arc::default(),
             filters: Arc::default(),
-            _account: Arc::new(account),
+            account: Arc::new(account),
+            held: BTreeMap::new(),
         })
     }
 
     /// Number of the segment, and the name of its directory.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Counts what the index in `file` holds for as long as this view of the segment or a clone of it lives.
+    fn hold(&mut self, file: &str, component: Component, bytes: u64, mapped_bytes: u64) {
+        let ledger = &self.account.ledger;
+        let held = Held {
+            _memory: ledger.reserve_unconditionally(component, bytes),
+            _mapped: ledger.count_mapped(mapped_bytes),
+        };
+        self.held.insert(file.to_owned(), Arc::new(held));
     }
 
     pub(crate) fn directory(&self) -> &Path {
