@@ -15,12 +15,13 @@ use faults::{FaultDisk, Random};
 use platform::Clock;
 use serde_json::json;
 use vectors::collection::{
-    Collection, CollectionOptions, ScrollRequest, Selection, With, WriteOptions,
+    Collection, CollectionOptions, ScrollRequest, SearchRequest, Selection, With, WriteOptions,
 };
-use vectors::database::{Database, DatabaseOptions};
+use vectors::database::{Database, DatabaseOptions, Existing};
 use vectors::filter::{Condition, FieldPath, FieldTest, Filter, Scalar};
+use vectors::payload::PayloadIndexKind;
 use vectors::schema::{CollectionSchema, Datatype, IndexKind, Metric, VectorSchema};
-use vectors::{Payload, Point, PointId, Vector, VectorsError};
+use vectors::{Payload, Point, PointId, SparseVector, Vector, VectorsError};
 
 /// Different points: few, so that most writes replace or delete something.
 const POINTS: usize = 24;
@@ -121,6 +122,10 @@ struct Expected {
     settled: BTreeMap<u64, u64>,
     /// Written since, in order; the last one perhaps in part.
     open: Vec<Write>,
+    /// What a restore that was not acknowledged may have put in the place of all that.
+    restored: Option<BTreeMap<u64, u64>>,
+    /// Acknowledged snapshots and what they hold.
+    snapshots: BTreeMap<String, BTreeMap<u64, u64>>,
 }
 
 impl Expected {
@@ -142,12 +147,13 @@ impl Expected {
         self.check(&found, context);
         self.settled = found;
         self.open.clear();
+        self.restored = None;
     }
 
     /// The log keeps the order of writes: what is found is all of some, a part of the next, and none after.
     fn check(&self, found: &BTreeMap<u64, u64>, context: &str) {
         let mut state = self.settled.clone();
-        let mut possible = state == *found;
+        let mut possible = state == *found || self.restored.as_ref() == Some(found);
         for write in &self.open {
             let mut partly = state.clone();
             for (id, tag) in write {
@@ -189,7 +195,20 @@ fn run(
     // What an opened collection shows is durable: it cannot be lost by the next cut.
     expected.found(contents(&collection), "at the start");
     for _ in 0..count {
-        match random.below(20) {
+        match random.below(22) {
+            20 => {
+                let name = format!("s{}", random.next() >> 40);
+                collection.snapshot(&name)?;
+                expected.snapshots.insert(name, expected.now());
+            }
+            21 => {
+                let place = random.below(expected.snapshots.len());
+                if let Some((name, held)) = expected.snapshots.iter().nth(place) {
+                    expected.restored = Some(held.clone());
+                    collection = database.restore("notes", name, "notes", Existing::Replace)?;
+                    expected.found(contents(&collection), "after a restore");
+                }
+            }
             0 => {
                 drop(collection);
                 drop(database);
@@ -278,6 +297,23 @@ fn check(disk: &FaultDisk, expected: &mut Expected, context: &str) {
     let damages = collection.verify().expect("verify");
     assert!(damages.is_empty(), "{context}: {damages:?}");
     expected.found(contents(&collection), context);
+    let listed: Vec<String> = database
+        .snapshots("notes")
+        .expect("list")
+        .into_iter()
+        .map(|snapshot| snapshot.expect("whole").name)
+        .collect();
+    for (name, held) in &expected.snapshots {
+        assert!(listed.contains(name), "{context}: {name} of {listed:?}");
+        let damages = database.verify_snapshot("notes", name).expect("facts");
+        assert!(damages.is_empty(), "{context}: {damages:?}");
+        let copy = database
+            .restore("notes", name, "copy", Existing::Refuse)
+            .unwrap_or_else(|error| panic!("{context}: {error}"));
+        assert_eq!(contents(&copy), *held, "{context}: {name}");
+        drop(copy);
+        database.delete_collection("copy").expect("delete");
+    }
 }
 
 #[test]
@@ -338,16 +374,86 @@ fn a_killed_process_loses_nothing_that_was_written() {
     }
 }
 
+/// Every kind of file: a graph, payload and text indexes, sparse and multiple vectors.
+fn rich_schema() -> CollectionSchema {
+    let mut rich = schema();
+    let mut tokens = rich.vectors[""].clone();
+    if let VectorSchema::Dense { multi, .. } = &mut tokens {
+        *multi = true;
+    }
+    rich.vectors.insert("tokens".into(), tokens);
+    let sparse = VectorSchema::Sparse { idf: false };
+    rich.vectors.insert("words".into(), sparse);
+    rich
+}
+
+fn rich_point(id: u64) -> Point {
+    let mut rich = point(id, id);
+    let tokens = vec![vec![id as f32, 0.0], vec![1.0, id as f32]];
+    rich.vectors.insert("tokens".into(), Vector::Multi(tokens));
+    let words = SparseVector {
+        indices: vec![id as u32 % 5, 10],
+        values: vec![1.0, id as f32 + 1.0],
+    };
+    rich.vectors.insert("words".into(), Vector::Sparse(words));
+    let title = format!("number {} of group {}", id % 7, id % GROUPS);
+    rich.payload.insert("title".into(), json!(title));
+    rich
+}
+
+/// Answers that come from each kind of index.
+fn answers(collection: &Collection) -> Result<Vec<Vec<PointId>>, VectorsError> {
+    let filters = [
+        FieldTest::Equal(Scalar::Integer(2)),
+        FieldTest::Text("number 3".into()),
+        FieldTest::Phrase("of group 1".into()),
+    ];
+    let mut all = Vec::new();
+    for (test, key) in filters.into_iter().zip(["group", "title", "title"]) {
+        let filter = Filter {
+            must: vec![Condition::field(FieldPath::key(key), test)],
+            ..Filter::default()
+        };
+        let page = collection.scroll(&ScrollRequest {
+            limit: 1000,
+            filter: Some(filter),
+            ..ScrollRequest::default()
+        })?;
+        all.push(page.points.iter().map(|stored| stored.id).collect());
+    }
+    let words = SparseVector {
+        indices: vec![3, 10],
+        values: vec![100.0, 1.0],
+    };
+    for (name, query) in [
+        ("", Vector::Dense(vec![101.2, 1.0])),
+        ("tokens", Vector::Dense(vec![107.3, 0.0])),
+        ("words", Vector::Sparse(words)),
+    ] {
+        let found = collection.search(&SearchRequest::new(name, query, 6))?;
+        all.push(found.iter().map(|scored| scored.point.id).collect());
+    }
+    Ok(all)
+}
+
 #[test]
 fn a_flipped_byte_in_any_file_is_named_and_the_rest_answers() {
     let disk = FaultDisk::default();
     let database = open(&disk).expect("open");
     let collection = database
-        .create_collection("notes", schema())
+        .create_collection("notes", rich_schema())
         .expect("create");
+    for (key, kind) in [
+        ("group", PayloadIndexKind::Integer),
+        ("title", PayloadIndexKind::Text { analyzer: None }),
+    ] {
+        collection
+            .create_payload_index(&FieldPath::key(key), kind)
+            .expect("index");
+    }
     let durable = WriteOptions::durable();
     for first in [0, 100, 200] {
-        let points = (first..first + 16).map(|id| point(id, id)).collect();
+        let points = (first..first + 16).map(rich_point).collect();
         collection.upsert(points, &durable).expect("upsert");
         if first < 200 {
             collection.maintain().expect("seal");
@@ -355,32 +461,71 @@ fn a_flipped_byte_in_any_file_is_named_and_the_rest_answers() {
     }
     let dead = [3, 103].map(PointId::Number);
     collection.delete(&dead, &durable).expect("delete");
+    // A switch of the manifest, which writes down what died.
+    let points = (400..416).map(rich_point).collect();
+    collection.upsert(points, &durable).expect("upsert");
     collection.maintain().expect("maintain");
-    let points = (300..303).map(|id| point(id, id)).collect();
+    let points = (300..303).map(rich_point).collect();
     collection.upsert(points, &durable).expect("in the log");
     collection
         .delete(&[PointId::Number(5)], &durable)
         .expect("delete");
-    let all = contents(&collection);
+    let all = rich_contents(&collection);
+    let expected = answers(&collection).expect("answers");
     let files: Vec<_> = disk
         .files()
         .into_iter()
         .filter(|(path, _)| path.starts_with("/data/collections/notes"))
         .collect();
-    assert!(files.len() >= 4, "{files:?}");
+    for part in [
+        "rows", "index-", "payload-", "sparse-", "live-", "MANIFEST", ".log",
+    ] {
+        let is_there = files
+            .iter()
+            .any(|(path, _)| path.to_string_lossy().contains(part));
+        assert!(is_there, "no {part} in {files:?}");
+    }
     for (path, length) in files {
         let stride = (length / 23).max(1);
         for offset in (0..length).step_by(stride) {
             let context = format!("byte {offset} of {}", path.display());
             let copy = disk.after_kill();
             copy.flip(&path, offset);
-            named(&copy, &path, &all, &context);
+            named(&copy, &path, &all, &expected, &context);
         }
     }
 }
 
+/// Ids and tags of all points.
+fn rich_contents(collection: &Collection) -> BTreeMap<u64, u64> {
+    let page = collection.scroll(&ScrollRequest {
+        limit: 1000,
+        with: With::everything(),
+        ..ScrollRequest::default()
+    });
+    page.expect("scroll")
+        .points
+        .iter()
+        .map(|stored| {
+            let PointId::Number(id) = stored.id else {
+                panic!("{:?} was never written", stored.id);
+            };
+            let expected = rich_point(id);
+            assert_eq!(stored.vectors, expected.vectors);
+            assert_eq!(stored.payload.as_ref(), Some(&expected.payload));
+            (id, id)
+        })
+        .collect()
+}
+
 /// Opens a disk with one changed byte: its file is named, and points that are still there are as they were.
-fn named(disk: &FaultDisk, path: &Path, all: &BTreeMap<u64, u64>, context: &str) {
+fn named(
+    disk: &FaultDisk,
+    path: &Path,
+    all: &BTreeMap<u64, u64>,
+    expected: &[Vec<PointId>],
+    context: &str,
+) {
     let file = path
         .file_name()
         .expect("name")
@@ -423,10 +568,11 @@ fn named(disk: &FaultDisk, path: &Path, all: &BTreeMap<u64, u64>, context: &str)
         is_named || (whole && path.extension().is_some_and(|ending| ending == "log")),
         "{context}: {reports:?}"
     );
-    assert!(
-        collection.count(None).is_ok() || is_named,
-        "{context}: does not answer"
-    );
+    match answers(&collection) {
+        // Whatever became of an index, what is stored is found as before.
+        Ok(found) => assert!(!whole || found == expected, "{context}: {found:?}"),
+        Err(error) => assert!(is_named, "{context}: does not answer: {error}"),
+    }
 }
 
 /// The power of the disk goes and the process lives on.

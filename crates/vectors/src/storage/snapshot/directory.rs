@@ -119,6 +119,8 @@ fn settle(disk: &dyn Disk, target: &Path) -> Result<(), VectorsError> {
     let (from, to) = (old.join(SNAPSHOTS), target.join(SNAPSHOTS));
     if let Some(entries) = disk.list(&from)? {
         disk.create_directory(&to)?;
+        // Before anything moves there: a name in a directory without a durable name is lost with it.
+        disk.sync_directory(target)?;
         for entry in entries.iter().filter(|entry| !entry.name.starts_with('.')) {
             let place = to.join(&entry.name);
             if disk.list(&place)?.is_none() {
@@ -126,7 +128,6 @@ fn settle(disk: &dyn Disk, target: &Path) -> Result<(), VectorsError> {
             }
         }
         disk.sync_directory(&to)?;
-        disk.sync_directory(target)?;
     }
     disk.remove_directory(&old)
 }
