@@ -41,7 +41,7 @@ impl SegmentHandle {
         }
     }
 
-    fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         match self {
             SegmentHandle::Sealed(segment) => segment.number(),
             SegmentHandle::Growing(segment) => segment.number(),

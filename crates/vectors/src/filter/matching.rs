@@ -42,9 +42,8 @@ enum Check<'f> {
     /// A test of words.
     Words {
         key: &'f FieldPath,
-        kind: WordTest,
         words: Arc<dyn Words>,
-        wanted: Vec<String>,
+        wanted: Wanted,
     },
     /// A filter on the objects at a path that ends with `[]`.
     Nested(FieldPath, Matcher<'f>),
@@ -52,11 +51,12 @@ enum Check<'f> {
     Filter(Matcher<'f>),
 }
 
-#[derive(Clone, Copy)]
-enum WordTest {
-    All,
-    Any,
-    Phrase,
+/// The words of a test.
+enum Wanted {
+    All(Vec<String>),
+    Any(Vec<String>),
+    /// Each with its distance from the first.
+    Phrase(Vec<(String, u32)>),
 }
 
 /// How a field's text is cut into words; `None` where no text index says so.
@@ -109,19 +109,18 @@ impl<'f> Check<'f> {
         let inside = |key: &FieldPath| place.map_or_else(|| key.clone(), |place| place.join(key));
         match condition {
             Condition::Field { key, test } => {
-                let (kind, text) = match test {
-                    FieldTest::Text(text) => (WordTest::All, text),
-                    FieldTest::TextAny(text) => (WordTest::Any, text),
-                    FieldTest::Phrase(text) => (WordTest::Phrase, text),
-                    _ => return Check::Plain(condition),
+                let (FieldTest::Text(text) | FieldTest::TextAny(text) | FieldTest::Phrase(text)) =
+                    test
+                else {
+                    return Check::Plain(condition);
                 };
                 let words = words(&inside(key)).unwrap_or_else(|| Arc::new(PlainWords));
-                Check::Words {
-                    key,
-                    kind,
-                    wanted: words::query_words_of(&*words, text),
-                    words,
-                }
+                let wanted = match test {
+                    FieldTest::Phrase(_) => Wanted::Phrase(words::phrase_of(&*words, text)),
+                    FieldTest::TextAny(_) => Wanted::Any(words::query_words_of(&*words, text)),
+                    _ => Wanted::All(words::query_words_of(&*words, text)),
+                };
+                Check::Words { key, words, wanted }
             }
             Condition::Nested { key, filter } => {
                 let below = inside(key).every();
@@ -138,21 +137,18 @@ impl<'f> Check<'f> {
     fn holds(&self, candidate: Candidate<'_>) -> bool {
         match self {
             Check::Plain(condition) => holds(condition, candidate),
-            Check::Words {
-                key,
-                kind,
-                words,
-                wanted,
-            } => key.any_element(candidate.payload, &mut |value| {
-                let Value::String(text) = value else {
-                    return false;
-                };
-                match kind {
-                    WordTest::All => words::has_all(&**words, text, wanted),
-                    WordTest::Any => words::has_any(&**words, text, wanted),
-                    WordTest::Phrase => words::has_phrase(&**words, text, wanted),
-                }
-            }),
+            Check::Words { key, words, wanted } => {
+                key.any_element(candidate.payload, &mut |value| {
+                    let Value::String(text) = value else {
+                        return false;
+                    };
+                    match wanted {
+                        Wanted::All(wanted) => words::has_all(&**words, text, wanted),
+                        Wanted::Any(wanted) => words::has_any(&**words, text, wanted),
+                        Wanted::Phrase(wanted) => words::has_phrase(&**words, text, wanted),
+                    }
+                })
+            }
             Check::Nested(key, matcher) => {
                 let mut found = false;
                 key.visit(candidate.payload, &mut |value| {

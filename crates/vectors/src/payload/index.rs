@@ -20,7 +20,7 @@ use crate::filter::words::{self, PlainWords, Words};
 use crate::filter::{Condition, FieldPath, FieldTest, Scalar, ScalarSet, datetime};
 use crate::point::Payload;
 use crate::rows::RowSet;
-use crate::text::Analyzer;
+use crate::text::{Analyzer, TextIndex, TextQuery};
 
 /// Longest string in a keyword index; longer ones count as values that the index doesn't hold. Filters mean labels.
 const KEYWORD_BYTES_MAX: usize = 1_024;
@@ -49,12 +49,25 @@ mod fact {
     }
 }
 
+/// The texts among values and the elements of arrays, in their order.
+fn texts<'p>(values: &[&'p Value]) -> impl Iterator<Item = &'p str> {
+    values
+        .iter()
+        .flat_map(|value| match value {
+            Value::Array(elements) => elements.as_slice(),
+            single => std::slice::from_ref(*single),
+        })
+        .filter_map(Value::as_str)
+}
+
 /// Index of one field of the rows of one segment.
 #[derive(Clone)]
 pub struct FieldIndex {
     pub(super) key: FieldPath,
     pub(super) kind: PayloadIndexKind,
     pub(super) words: Option<Arc<dyn Words>>,
+    /// Words with their places, instead of `values`, for texts that are scored.
+    pub(super) text: Option<Arc<TextIndex>>,
     /// Rows that were inserted. Of others nothing is known.
     pub(super) covered: Range<u32>,
     pub(super) facts: Postings,
@@ -84,14 +97,25 @@ impl FieldIndex {
         let words: Option<Arc<dyn Words>> = match &kind {
             PayloadIndexKind::Text {
                 analyzer: Some(options),
+                ..
             } => Some(Arc::new(Analyzer::new(options)?)),
-            PayloadIndexKind::Text { analyzer: None } => Some(Arc::new(PlainWords)),
+            PayloadIndexKind::Text { scoring: None, .. } => Some(Arc::new(PlainWords)),
             _ => None,
+        };
+        let mut text = None;
+        let words = match kind.scored_text() {
+            None => words,
+            Some((options, scoring)) => {
+                scoring.validate()?;
+                text = Some(Arc::new(TextIndex::new(&options)?));
+                Some(Arc::new(Analyzer::new(&options)?) as Arc<dyn Words>)
+            }
         };
         Ok(FieldIndex {
             key,
             kind,
             words,
+            text,
             covered: 0..0,
             facts: Postings::default(),
             values: Postings::default(),
@@ -114,10 +138,16 @@ impl FieldIndex {
         [&self.facts, &self.values, &self.floats]
             .iter()
             .map(|postings| postings.bytes_in_memory())
-            .sum()
+            .sum::<u64>()
+            + self.text.as_ref().map_or(0, |text| text.bytes_in_memory())
     }
 
-    /// How many different values it holds.
+    /// The lists of words with their places, when texts are scored.
+    pub fn text(&self) -> Option<&TextIndex> {
+        self.text.as_deref()
+    }
+
+    /// How many different values it holds; words that are scored are not counted.
     pub fn values(&self) -> usize {
         self.values.keys() + self.floats.keys()
     }
@@ -147,6 +177,12 @@ impl FieldIndex {
         for count in crate::filter::counts(&values) {
             self.facts.insert(&fact::count(count), row);
         }
+        if let Some(text) = &mut self.text {
+            // Nobody else holds the lists of an index that grows; rows come in order, as was asserted above.
+            let inserted =
+                Arc::get_mut(text).is_some_and(|text| text.insert(row, texts(&values)).is_ok());
+            assert!(inserted, "a sealed or shared index takes no rows");
+        }
         let mut held = 0;
         for value in values {
             let elements = match value {
@@ -175,6 +211,7 @@ impl FieldIndex {
             (PayloadIndexKind::Keyword, Value::String(text)) if text.len() <= KEYWORD_BYTES_MAX => {
                 self.values.insert(text.as_bytes(), row);
             }
+            (PayloadIndexKind::Text { .. }, Value::String(_)) if self.text.is_some() => {}
             (PayloadIndexKind::Text { .. }, Value::String(text)) => {
                 let values = &mut self.values;
                 let words = self.words.as_deref().unwrap_or(&PlainWords);
@@ -391,6 +428,9 @@ impl FieldIndex {
         else {
             return Ok(None);
         };
+        if let Some(index) = &self.text {
+            return self.select_placed_words(index, test, text, rows).map(Some);
+        }
         let words = self.words.as_deref().unwrap_or(&PlainWords);
         let wanted = words::query_words_of(words, text);
         let mut sure = RowSet::none(rows);
@@ -419,6 +459,34 @@ impl FieldIndex {
         }
         drop_rows(&mut sure, &open);
         Ok(Some(Selection::with_maybe(sure, &open)))
+    }
+
+    /// Tests of words whose places are known.
+    fn select_placed_words(
+        &self,
+        index: &TextIndex,
+        test: &FieldTest,
+        text: &str,
+        rows: u32,
+    ) -> Result<Selection, VectorsError> {
+        let query = match test {
+            FieldTest::Phrase(_) => TextQuery::phrase(index.analyzer(), text),
+            _ => TextQuery::words(index.analyzer(), text, matches!(test, FieldTest::Text(_))),
+        };
+        let mut sure = index.matching_rows(&query, rows)?;
+        // All words of a row may stand in several of its texts; so may a phrase with a gap as wide as that between texts.
+        let mut open = RowSet::none(rows);
+        if query.is_cut() {
+            open = match test {
+                FieldTest::TextAny(_) => self.fact(fact::HELD, rows)?,
+                _ => sure.clone(),
+            };
+        } else if query.may_span_texts() {
+            open = self.fact(fact::SEVERAL, rows)?;
+            keep(&mut open, &sure);
+        }
+        drop_rows(&mut sure, &open);
+        Ok(Selection::with_maybe(sure, &open))
     }
 
     fn select_uuids(

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::filter::{FieldTest, Scalar, ScalarSet};
-use crate::text::AnalyzerOptions;
+use crate::text::{AnalyzerOptions, Bm25, Tokenizer};
 
 /// What values of a field an index is made for. Other values of the field are remembered as such and looked at when a
 /// filter might mean them, so that every kind gives every filter its right answer.
@@ -30,6 +30,11 @@ pub enum PayloadIndexKind {
         /// How texts are cut into words, which then holds for every filter on the field; `None` is as without an index.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         analyzer: Option<Box<AnalyzerOptions>>,
+        /// Whether texts can be searched by BM25 as well, and how they are scored then. The words' places are kept, so
+        /// that phrases are found without reading payloads. Without an analyzer, runs of letters and digits in lower
+        /// case are the words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scoring: Option<Bm25>,
     },
 }
 
@@ -57,6 +62,21 @@ impl PayloadIndexKind {
             PayloadIndexKind::Geo => "geo",
             PayloadIndexKind::Text { .. } => "text",
         }
+    }
+
+    /// How texts are cut into words and scored, when they are scored.
+    pub(crate) fn scored_text(&self) -> Option<(AnalyzerOptions, Bm25)> {
+        let PayloadIndexKind::Text { analyzer, scoring } = self else {
+            return None;
+        };
+        let options = match analyzer {
+            Some(options) => options.as_ref().clone(),
+            None => AnalyzerOptions {
+                tokenizer: Tokenizer::Word,
+                ..AnalyzerOptions::default()
+            },
+        };
+        Some((options, (*scoring)?))
     }
 
     /// The type of the values in the index.
@@ -98,7 +118,10 @@ impl PayloadIndexKind {
                 PayloadIndexKind::Geo
             }
             FieldTest::Text(_) | FieldTest::TextAny(_) | FieldTest::Phrase(_) => {
-                PayloadIndexKind::Text { analyzer: None }
+                PayloadIndexKind::Text {
+                    analyzer: None,
+                    scoring: None,
+                }
             }
             FieldTest::ValuesCount(_) => return None,
         })

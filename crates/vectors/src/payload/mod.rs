@@ -2,7 +2,8 @@
 //!
 //! Any number of fields, each with indexes of one or more kinds. A growing segment inserts every row; a sealed one has
 //! a container of kind `pidx`: the section `fiel.0` is JSON, `{"rows": n, "indexes": [{"key": "a.b", "kind": …}, …]}`,
-//! and index number `i` of that list has the sections `fact.i`, `valu.i` and `flot.i`, each as `postings` draws them.
+//! and index number `i` of that list has the sections `fact.i`, `valu.i` and `flot.i`, each as `postings` draws them. One
+//! of scored texts has no values, and the sections of `text::index`, `TXMT.i` and so on, besides.
 //! Keys of facts: one letter, or `c` and a count of elements (`index` says which). Keys of values: by `keys` and `cells`.
 
 mod cells;
@@ -35,6 +36,7 @@ use crate::filter::FieldPath;
 use crate::filter::words::Words;
 use crate::point::Payload;
 use crate::storage::{Bytes, SectionId};
+use crate::text::TextIndex;
 
 /// Most payload indexes of a collection: each takes a share of every insert.
 pub const PAYLOAD_INDEXES_MAX: usize = 256;
@@ -155,6 +157,14 @@ impl PayloadIndexes {
         self.of_field(key).find_map(|index| index.words.clone())
     }
 
+    /// The lists of a field's words with their places, when it has an index of scored texts that covers all of `rows`.
+    pub fn text_of(&self, key: &FieldPath, rows: u32) -> Option<&TextIndex> {
+        self.indexes
+            .iter()
+            .filter(|index| index.key() == key && index.covers(rows))
+            .find_map(FieldIndex::text)
+    }
+
     /// Adds a row of a growing segment; see [`FieldIndex::insert`].
     pub fn insert(&mut self, row: u32, payload: &Payload) {
         for index in &mut self.indexes {
@@ -194,6 +204,12 @@ impl PayloadIndexes {
             ] {
                 sections.push((SectionId::new(name, number), postings.to_section(rows)?));
             }
+            if let Some(text) = &index.text {
+                let text = text.sections()?.into_iter();
+                sections.extend(
+                    text.map(|(id, bytes)| (SectionId::new(&id.name, number), bytes.into_owned())),
+                );
+            }
         }
         Ok(sections)
     }
@@ -220,6 +236,14 @@ impl PayloadIndexes {
             index.facts = open(b"fact")?;
             index.values = open(b"valu")?;
             index.floats = open(b"flot")?;
+            if index.text.is_some() {
+                let text = TextIndex::open(&|id| section(SectionId::new(&id.name, number)).ok())
+                    .map_err(|error| match error {
+                        VectorsError::Invalid { .. } => bytes.damaged(error.to_string()),
+                        other => other,
+                    })?;
+                index.text = Some(Arc::new(text));
+            }
         }
         Ok(indexes)
     }

@@ -6,6 +6,7 @@ use super::fusion::Fusion;
 use super::mmr::Mmr;
 use crate::filter::{FieldPath, Filter};
 use crate::point::{PointId, Vector};
+use crate::text::Bm25;
 
 /// One point found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -146,27 +147,25 @@ pub enum Query {
     Formula(Formula),
 }
 
-/// How text is scored and matched.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How text is scored and matched. By default any of the words, no phrases, scored as the index says.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct TextParameters {
-    /// How fast repetitions of a term stop to matter; at least 0.
-    pub k1: f32,
-    /// How much long documents are held back, 0 to 1.
-    pub b: f32,
+    /// How fast repetitions of a term stop to matter, at least 0; `None` is as the index says.
+    pub k1: Option<f32>,
+    /// How much long documents are held back, 0 to 1; `None` is as the index says.
+    pub b: Option<f32>,
     /// Whether every term has to be there, instead of any.
     pub all_terms: bool,
     /// Whether words between quotation marks have to follow one another.
     pub phrases: bool,
 }
 
-impl Default for TextParameters {
-    /// `k1` 1.2 and `b` 0.75, the usual values since TREC-3 (Robertson et al. 1994); any term; no phrases.
-    fn default() -> Self {
-        TextParameters {
-            k1: 1.2,
-            b: 0.75,
-            all_terms: false,
-            phrases: false,
+impl TextParameters {
+    /// The scoring of these parameters over an index with `index`.
+    pub fn scoring(&self, index: Bm25) -> Bm25 {
+        Bm25 {
+            k1: self.k1.unwrap_or(index.k1),
+            b: self.b.unwrap_or(index.b),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::examples::{ContextPair, Strategy};
 use super::request::{Query, QueryRequest, SearchOptions, Stage, Target};
 use crate::error::VectorsError;
 use crate::point::Vector;
+use crate::text::Bm25;
 
 /// Most stages within one another.
 pub const DEPTH_MAX: usize = 8;
@@ -115,13 +116,10 @@ impl Query {
             }
             Query::Text { text, parameters } => {
                 limited("query text in bytes", TEXT_BYTES_MAX, text.len())?;
-                if !parameters.k1.is_finite() || parameters.k1 < 0.0 {
-                    return Err(VectorsError::invalid("text.k1", "must be at least 0"));
-                }
-                if !(0.0..=1.0).contains(&parameters.b) {
-                    return Err(VectorsError::invalid("text.b", "must be from 0 to 1"));
-                }
-                Ok(())
+                parameters
+                    .scoring(Bm25::default())
+                    .validate()
+                    .map_err(|error| within("text.", error))
             }
             Query::Recommend {
                 positive,

@@ -1,6 +1,6 @@
 //! A text query: terms to score, phrases to require.
 
-use super::analysis::{Analyzer, Purpose};
+use super::analysis::{Analyzer, Purpose, VALUE_GAP};
 
 /// Most terms of a query; further ones are left out, since the rarest words of so long a text come early enough.
 pub const TERMS_MAX: usize = 1_024;
@@ -11,6 +11,8 @@ pub struct TextQuery {
     terms: Vec<String>,
     phrases: Vec<Phrase>,
     all_terms: bool,
+    /// Whether words were left out because there were too many.
+    cut: bool,
 }
 
 /// Terms at fixed distances: (number of the term, distance from the first one in positions).
@@ -73,6 +75,26 @@ impl TextQuery {
         self.terms.is_empty()
     }
 
+    /// Whether the terms of one match may stand in several texts of a field: always when all are wanted, and in phrases
+    /// with a gap as wide as that between two texts.
+    pub(crate) fn may_span_texts(&self) -> bool {
+        let wide = |phrase: &Phrase| {
+            phrase
+                .terms
+                .iter()
+                .any(|(_, distance)| *distance >= VALUE_GAP)
+        };
+        match self.phrases.is_empty() {
+            true => self.all_terms && self.terms.len() > 1,
+            false => self.phrases.iter().any(wide),
+        }
+    }
+
+    /// Whether words were left out because there were more than [`TERMS_MAX`].
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
     pub(crate) fn phrases(&self) -> &[Phrase] {
         &self.phrases
     }
@@ -102,6 +124,7 @@ impl TextQuery {
             return Some(number);
         }
         if self.terms.len() == TERMS_MAX {
+            self.cut = true;
             return None;
         }
         self.terms.push(term.to_owned());

@@ -3,6 +3,7 @@
 
 mod budget;
 mod fields;
+mod lexical;
 mod life;
 mod reads;
 mod snapshots;

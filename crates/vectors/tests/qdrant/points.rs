@@ -8,7 +8,7 @@ use vectors::query::{
     Direction, ExampleSearch, NearestSearch, OrderBy, Ranked, Searcher, TextSearch,
 };
 use vectors::sparse::SparseStatistics;
-use vectors::text::{AnalyzerOptions, TextIndex, TextIndexSearch, TextQuery, Tokenizer};
+use vectors::text::{AnalyzerOptions, Bm25, TextIndex, TextIndexSearch, TextQuery, Tokenizer};
 use vectors::{
     Allowed, Condition, Filter, Metric, Payload, PointId, Vector, VectorSchema, VectorsError,
 };
@@ -209,11 +209,12 @@ impl Searcher for Points {
             search.parameters.all_terms,
         );
         let statistics = self.text.statistics(&query, None)?;
+        let scoring = search.parameters.scoring(Bm25::default());
         let found = self.text.search(&TextIndexSearch {
             query: &query,
             statistics: &statistics,
-            k1: search.parameters.k1,
-            b: search.parameters.b,
+            k1: scoring.k1,
+            b: scoring.b,
             k: self.points.len(),
             allowed: Allowed::default(),
         })?;

@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use vectors::collection::{Collection, CollectionOptions, WriteOptions};
 use vectors::database::{Database, DatabaseOptions};
+use vectors::payload::PayloadIndexKind;
+use vectors::text::Bm25;
 use vectors::{CollectionSchema, Metric, Payload, Point, PointId, Vector};
 
 /// How the points lie in segments.
@@ -45,7 +47,23 @@ pub fn database(directory: &Path, shape: Shape, metric: Metric, points: &[Value]
     let collection = database
         .create_collection("points", schema)
         .expect("collection");
+    let words = PayloadIndexKind::Text {
+        analyzer: None,
+        scoring: Some(Bm25::default()),
+    };
+    let field = "text".parse().expect("path");
+    // Of the sealed one the index is made when the segment is there already.
+    if !matches!(shape, Shape::Sealed) {
+        collection
+            .create_payload_index(&field, words.clone())
+            .expect("index");
+    }
     fill(&collection, shape, points);
+    if matches!(shape, Shape::Sealed) {
+        collection
+            .create_payload_index(&field, words)
+            .expect("index");
+    }
     database
 }
 

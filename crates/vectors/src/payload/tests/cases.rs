@@ -17,7 +17,10 @@ fn filters_find_what_qdrant_finds() {
         .iter()
         .map(|point| serde_json::from_value(point["vectors"].clone()).unwrap())
         .collect();
-    let text = PayloadIndexKind::Text { analyzer: None };
+    let text = PayloadIndexKind::Text {
+        analyzer: None,
+        scoring: None,
+    };
     let right = schema(&[
         ("key", PayloadIndexKind::Keyword),
         ("key[]", PayloadIndexKind::Uuid),

@@ -266,6 +266,7 @@ fn a_text_index_says_how_words_are_cut() {
     let analyzer = crate::text::AnalyzerOptions::for_language(crate::text::Language::English);
     let kind = PayloadIndexKind::Text {
         analyzer: Some(Box::new(analyzer)),
+        scoring: None,
     };
     let growing = grown(&schema(&[("t", kind)]), &view);
     let opened = sealed(&growing, 3);

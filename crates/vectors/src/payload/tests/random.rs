@@ -202,7 +202,7 @@ impl Dice {
 
 const KEYS: [&str; 7] = ["f", "f[]", "g", "list", "list[].x", "list[].n", "g[0]"];
 
-fn kinds() -> [PayloadIndexKind; 8] {
+fn kinds() -> [PayloadIndexKind; 9] {
     [
         PayloadIndexKind::Keyword,
         PayloadIndexKind::Integer,
@@ -211,7 +211,14 @@ fn kinds() -> [PayloadIndexKind; 8] {
         PayloadIndexKind::Datetime,
         PayloadIndexKind::Uuid,
         PayloadIndexKind::Geo,
-        PayloadIndexKind::Text { analyzer: None },
+        PayloadIndexKind::Text {
+            analyzer: None,
+            scoring: None,
+        },
+        PayloadIndexKind::Text {
+            analyzer: None,
+            scoring: Some(crate::text::Bm25::default()),
+        },
     ]
 }
 

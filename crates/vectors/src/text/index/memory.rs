@@ -14,6 +14,8 @@ pub(super) struct MemoryText {
     /// Terms of each row; rows without text in between have 0.
     lengths: Vec<u32>,
     totals: Totals,
+    /// Bytes of the terms and their lists, counted as they grow.
+    bytes: usize,
     /// Number and position of each token of the row being added; kept for its capacity.
     tokens: Vec<(u32, u32)>,
 }
@@ -45,6 +47,7 @@ impl MemoryText {
             numbers,
             terms,
             tokens,
+            bytes,
             ..
         } = self;
         tokens.clear();
@@ -55,6 +58,9 @@ impl MemoryText {
                     let number = terms.len() as u32;
                     terms.push(MemoryTerm::default());
                     numbers.insert(term.into(), number);
+                    // A key of the map: pointer, length, number and the map's own byte, at most half of the slots
+                    // empty.
+                    *bytes += term.len() + 2 * 25 + size_of::<MemoryTerm>();
                     number
                 }
             };
@@ -64,7 +70,10 @@ impl MemoryText {
         let length = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
         tokens.sort_unstable();
         for token in tokens.chunk_by(|one, two| one.0 == two.0) {
-            terms[token[0].0 as usize].push(row, length, token);
+            let term = &mut terms[token[0].0 as usize];
+            let before = term.bytes();
+            term.push(row, length, token);
+            *bytes += term.bytes() - before;
         }
         self.lengths.resize(row as usize, 0);
         self.lengths.push(length);
@@ -104,23 +113,16 @@ impl MemoryText {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        // A key of the map: pointer, length, number and the map's own byte, at most half of the slots empty.
-        let keys: usize = self.numbers.keys().map(|term| term.len() + 2 * 25).sum();
-        let terms: usize = self
-            .terms
-            .iter()
-            .map(|term| {
-                size_of::<MemoryTerm>()
-                    + term.list.bytes()
-                    + term.positions.capacity()
-                    + term.block_positions.capacity() * 8
-            })
-            .sum();
-        (keys + terms + self.lengths.capacity() * 4 + self.tokens.capacity() * 8) as u64
+        (self.bytes + self.lengths.capacity() * 4 + self.tokens.capacity() * 8) as u64
     }
 }
 
 impl MemoryTerm {
+    /// Bytes of its lists.
+    fn bytes(&self) -> usize {
+        self.list.bytes() + self.positions.capacity() + self.block_positions.capacity() * 8
+    }
+
     /// Adds a row of `length` terms with the tokens of this one, by rising position.
     fn push(&mut self, row: u32, length: u32, tokens: &[(u32, u32)]) {
         if self.list.rows().len().is_multiple_of(BLOCK_ROWS) {
