@@ -167,7 +167,7 @@ impl Database {
             });
         }
         let entry = state.entries.entry(target.to_owned());
-        let opening = Arc::clone(&entry.or_insert_with(Entry::default).opening);
+        let opening = Arc::clone(&entry.or_default().opening);
         if is_new {
             // Taken under the lock: nobody looks for the files before they are there.
             let guard = opening.lock().unwrap_or_else(PoisonError::into_inner);

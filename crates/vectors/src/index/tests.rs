@@ -311,7 +311,8 @@ fn equal_vectors_hide_no_others_and_are_all_found() {
     let distinct = clustered(3000, dimensions, 1, Metric::Euclid);
     let row_of = |row: usize| &distinct[row * dimensions..][..dimensions];
     // Which distinct vector each row has: a third of all rows one vector; each one twice; each one ten times; all the same.
-    let patterns: [(&str, fn(usize) -> usize); 4] = [
+    type Pattern = (&'static str, fn(usize) -> usize);
+    let patterns: [Pattern; 4] = [
         ("a third", |row| if row.is_multiple_of(3) { 0 } else { row }),
         ("pairs", |row| row / 2),
         ("tens", |row| row % 300),

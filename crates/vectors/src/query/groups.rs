@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::execute::execute_validated;
 use super::request::{Hit, QueryRequest, Stage};
 use super::searcher::Searcher;
+use crate::collection::limits::RESULTS_MAX;
 use crate::error::VectorsError;
 use crate::filter::FieldPath;
 
@@ -82,7 +83,10 @@ pub fn execute_groups(
     for prefetch in &mut query.stage.prefetch {
         multiply_limits(prefetch, request.group_size);
     }
-    let points = usize::try_from(searcher.point_count()).unwrap_or(usize::MAX);
+    // Groups that a million hits don't fill stay as they are.
+    let points = usize::try_from(searcher.point_count())
+        .unwrap_or(usize::MAX)
+        .min(RESULTS_MAX);
     let mut asked = wanted.saturating_mul(2).clamp(64, points.max(64));
     loop {
         query.stage.limit = asked;

@@ -366,7 +366,13 @@ impl Run {
             0 => ("color", PayloadIndexKind::Keyword),
             1 => ("price", PayloadIndexKind::Integer),
             2 => ("exact", PayloadIndexKind::Float),
-            _ => ("title", PayloadIndexKind::Text { analyzer: None }),
+            _ => (
+                "title",
+                PayloadIndexKind::Text {
+                    analyzer: None,
+                    scoring: None,
+                },
+            ),
         };
         let key = FieldPath::key(field);
         if self.random.below(3) == 0 {

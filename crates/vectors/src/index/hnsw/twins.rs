@@ -60,7 +60,7 @@ impl Twins {
 
     /// Twins that were written before; they may be damaged.
     pub(crate) fn from_store(pairs: Store, rows: u32) -> Option<Self> {
-        let whole = pairs.len() % size_of::<[u32; 2]>() == 0;
+        let whole = pairs.len().is_multiple_of(size_of::<[u32; 2]>());
         whole.then_some(Twins { pairs, rows })
     }
 
