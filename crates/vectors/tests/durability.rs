@@ -445,7 +445,13 @@ fn a_flipped_byte_in_any_file_is_named_and_the_rest_answers() {
         .expect("create");
     for (key, kind) in [
         ("group", PayloadIndexKind::Integer),
-        ("title", PayloadIndexKind::Text { analyzer: None }),
+        (
+            "title",
+            PayloadIndexKind::Text {
+                analyzer: None,
+                scoring: None,
+            },
+        ),
     ] {
         collection
             .create_payload_index(&FieldPath::key(key), kind)

@@ -77,7 +77,13 @@ fn index_entries_of_unsealed_rows_are_counted_and_refused() {
     // An index more is refused as well, and there is none afterwards.
     let names = collection.payload_indexes();
     let error = collection
-        .create_payload_index(&path("b"), PayloadIndexKind::Text { analyzer: None })
+        .create_payload_index(
+            &path("b"),
+            PayloadIndexKind::Text {
+                analyzer: None,
+                scoring: None,
+            },
+        )
         .expect_err("no room");
     assert!(
         matches!(error, VectorsError::OverBudget { component, .. } if component == "payload indexes"),
