@@ -4,6 +4,7 @@
 //! knows a model or a request, or reads the environment. Off Linux every fact that cannot be read is `None` and
 //! every protection that the system lacks is left out, as the module says; nothing pretends.
 
+pub mod allocator;
 pub mod buffer;
 pub mod clock;
 pub mod cpu;

@@ -58,6 +58,8 @@ pub enum Advice {
     Sequential,
     /// Soon: start reading it now.
     WillNeed,
+    /// Not for a while: the process gives its pages back and reads them again, from the page cache or the disk, when it needs to.
+    Release,
 }
 
 impl MappedFile {
@@ -79,6 +81,16 @@ impl MappedFile {
                 Advice::Random => memmap2::Advice::Random,
                 Advice::Sequential => memmap2::Advice::Sequential,
                 Advice::WillNeed => memmap2::Advice::WillNeed,
+                Advice::Release => {
+                    // SAFETY: the map is read-only and of a file, so whoever reads a released page gets the same bytes again.
+                    return unsafe {
+                        map.unchecked_advise_range(
+                            memmap2::UncheckedAdvice::DontNeed,
+                            range.start,
+                            end - range.start,
+                        )
+                    };
+                }
             };
             map.advise_range(advice, range.start, end - range.start)?;
         }
@@ -111,7 +123,12 @@ mod tests {
         crate::files::write_atomic(&path, b"weights", crate::files::MODE_SHARED).expect("write");
         let map = MappedFile::open(&path).expect("map");
         assert_eq!(&*map, b"weights");
-        for advice in [Advice::Random, Advice::WillNeed, Advice::Normal] {
+        for advice in [
+            Advice::Random,
+            Advice::WillNeed,
+            Advice::Release,
+            Advice::Normal,
+        ] {
             map.advise(1..4, advice).expect("inside");
             map.advise(5..900, advice).expect("beyond the end");
         }

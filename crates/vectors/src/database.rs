@@ -13,11 +13,12 @@
 
 mod snapshots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use platform::Clock;
 
@@ -33,6 +34,8 @@ use crate::storage::{Disk, RealDisk, manifest, snapshot};
 
 /// Collections whose maintenance can wait at once; more are asked for again by their next write.
 const MAINTENANCE_QUEUE: usize = 1_024;
+/// How long until a collection into which points come fast is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// What a directory's name may take in most file systems is 255; a restore adds some in front and behind.
 const DIRECTORY_NAME_BYTES_MAX: usize = 240;
 /// Begins the names of collections that are being deleted; `%` is followed by two digits in all others.
@@ -433,14 +436,35 @@ fn never_finished(disk: &dyn Disk, directory: &Path) -> Result<bool, VectorsErro
     Ok(!entries.iter().any(|entry| entry.is_directory))
 }
 
-fn maintenance_thread(receiver: &Mutex<Receiver<String>>, state: &Weak<Mutex<State>>) {
-    loop {
+/// The next collection to look after: one that was asked for, or after a moment without any the first of `later`. `None` when
+/// the database closes.
+fn next_to_maintain(
+    receiver: &Mutex<Receiver<String>>,
+    later: &mut VecDeque<String>,
+) -> Option<String> {
+    if later.is_empty() {
         // One thread waits for work with the lock, the others for the lock.
-        let asked = receiver
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .recv();
-        let (Ok(name), Some(state)) = (asked, state.upgrade()) else {
+        let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        return receiver.recv().ok();
+    }
+    match receiver.try_lock() {
+        Ok(receiver) => match receiver.recv_timeout(LOOK_AGAIN) {
+            Ok(name) => return Some(name),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        },
+        // Another thread takes what is asked for.
+        Err(_) => std::thread::sleep(LOOK_AGAIN),
+    }
+    later.pop_front()
+}
+
+fn maintenance_thread(receiver: &Mutex<Receiver<String>>, state: &Weak<Mutex<State>>) {
+    // Collections into which points come fast, at most as many as this thread has looked after.
+    let mut later = VecDeque::new();
+    loop {
+        let next = next_to_maintain(receiver, &mut later);
+        let (Some(name), Some(state)) = (next, state.upgrade()) else {
             return;
         };
         let collection = state
@@ -453,8 +477,13 @@ fn maintenance_thread(receiver: &Mutex<Receiver<String>>, state: &Weak<Mutex<Sta
         let Some(collection) = collection else {
             continue;
         };
-        match collection.maintain() {
-            Ok(()) | Err(VectorsError::Cancelled) => {}
+        match collection.maintain_in_background() {
+            Ok(true) => {
+                if !later.contains(&name) {
+                    later.push_back(name);
+                }
+            }
+            Ok(false) | Err(VectorsError::Cancelled) => {}
             // The collection was closed meanwhile, or failed and said so when it did.
             Err(VectorsError::ReadOnly { .. }) => {}
             Err(error) => collection.note_damage(&error),

@@ -147,6 +147,15 @@ impl AtomicRowSet {
         self.removed.load(Ordering::Relaxed)
     }
 
+    /// How many rows of `set` are live.
+    pub fn count_of(&self, set: &RowSet) -> u32 {
+        self.words
+            .iter()
+            .zip(&set.words)
+            .map(|(live, word)| (live.load(Ordering::Relaxed) & word).count_ones())
+            .sum()
+    }
+
     /// The set as it is now.
     pub fn snapshot(&self) -> RowSet {
         RowSet {
@@ -224,6 +233,7 @@ mod tests {
         assert!(live.remove(64) && !live.remove(64) && !live.remove(900));
         assert_eq!(live.snapshot().iter().collect::<Vec<_>>(), [0, 63, 129]);
         assert_eq!(live.removed(), 127);
+        assert_eq!(live.count_of(&set), 3);
     }
 
     #[test]

@@ -23,6 +23,8 @@ const FROZEN_MAX: usize = 4;
 const SEGMENTS_MAX: usize = 24;
 /// Bytes that a merge holds for each row: its id and place while rows are put in order, its start in sections, its new number.
 const MERGE_ROW_BYTES: u64 = 80;
+/// Points come fast when this part of a growing segment fills between two looks, a fifth of a second.
+const LOADING_PART: u32 = 20;
 /// Fewer dead rows than this are not worth writing a segment again.
 const DEAD_ROWS_MIN: u32 = 1_000;
 
@@ -53,7 +55,12 @@ impl Collection {
             .sealed
             .iter()
             .any(|segment| !segment.has_payload_indexes(&set.payload_indexes));
-        if missing || unindexed || !set.frozen.is_empty() {
+        let disk = self.surroundings.disk.as_ref();
+        let mapped = set
+            .sealed
+            .iter()
+            .any(|segment| segment.has_mapped_index(disk));
+        if missing || unindexed || mapped || !set.frozen.is_empty() {
             self.maintain_soon()?;
         }
         Ok(())
@@ -64,7 +71,29 @@ impl Collection {
     /// # Errors
     /// As the disk says; a failed switch makes the collection read-only. [`VectorsError::Cancelled`] when it is closed.
     pub fn maintain(&self) -> Result<(), VectorsError> {
+        self.maintain_all(false).map(drop)
+    }
+
+    /// As [`Collection::maintain`], but while points come fast, small segments get no index: they are about to be merged, and
+    /// the rows would be indexed once for each merge. True when there is something to do after a moment.
+    pub(crate) fn maintain_in_background(&self) -> Result<bool, VectorsError> {
+        self.maintain_all(true)
+    }
+
+    fn maintain_all(&self, background: bool) -> Result<bool, VectorsError> {
         self.queued.store(false, Ordering::Release);
+        let busy = !self.current().frozen.is_empty();
+        let done = self.do_maintenance(background);
+        if busy {
+            // What growing segments held is free now, in pieces that the allocator would keep.
+            platform::allocator::release_freed_memory();
+        }
+        done
+    }
+
+    fn do_maintenance(&self, background: bool) -> Result<bool, VectorsError> {
+        // What is about to become one segment needs no merge and no index before.
+        let give_way = || background && self.optimizing.load(Ordering::Acquire) > 0;
         while self.seal_oldest()? {}
         self.create_wanted_indexes()?;
         let _maintenance = self
@@ -73,6 +102,9 @@ impl Collection {
             .unwrap_or_else(PoisonError::into_inner);
         self.forget_deferred(deferred::MERGE);
         while let Some(sources) = self.next_merge() {
+            if give_way() {
+                return Ok(false);
+            }
             if let Err(error) = self.merge(&sources) {
                 self.defer(sources[0].number(), deferred::MERGE, error)?;
                 break;
@@ -81,8 +113,50 @@ impl Collection {
         }
         while self.build_next_payload_indexes()? {}
         while self.build_next_sparse_indexes()? {}
-        while self.build_next_index()? {
+        let options = &self.surroundings.options;
+        if give_way() {
+            return Ok(false);
+        }
+        let smallest = if background && self.is_loading() {
+            let width = u32::try_from(options.merge_width.max(2)).unwrap_or(u32::MAX);
+            options.growing_rows_max.saturating_mul(width)
+        } else {
+            0
+        };
+        while !give_way() && self.build_next_index(smallest)? {
             while self.seal_oldest()? {}
+        }
+        self.read_mapped_indexes()?;
+        let set = self.current();
+        let unindexed = |segment: &Arc<SealedSegment>| {
+            segment.rows() < smallest && !self.missing_indexes(segment, &set.schema).is_empty()
+        };
+        Ok(set.sealed.iter().any(unindexed))
+    }
+
+    /// Whether many points came since this was asked the last time.
+    fn is_loading(&self) -> bool {
+        let growing = Arc::clone(&self.current().growing);
+        let now = (growing.number(), growing.read().rows());
+        let mut last = self
+            .last_growth
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let many = self.surroundings.options.growing_rows_max / LOADING_PART;
+        let loading = last.0 != now.0 || now.1 > last.1.saturating_add(many);
+        *last = now;
+        loading
+    }
+
+    /// Reads indexes that were opened from disk into memory, as far as the budget has room. Searches go on meanwhile.
+    fn read_mapped_indexes(&self) -> Result<(), VectorsError> {
+        let disk = self.surroundings.disk.as_ref();
+        for segment in self.current().sealed.iter() {
+            let mut read = SealedSegment::clone(segment);
+            while let Some(next) = read.with_resident_index(disk, &self.ledger)? {
+                self.replace_view(next.clone());
+                read = next;
+            }
         }
         Ok(())
     }
@@ -93,6 +167,15 @@ impl Collection {
     /// # Errors
     /// As [`Collection::maintain`].
     pub fn optimize(&self) -> Result<(), VectorsError> {
+        self.optimizing.fetch_add(1, Ordering::AcqRel);
+        let done = self.make_one_segment();
+        self.optimizing.fetch_sub(1, Ordering::AcqRel);
+        platform::allocator::release_freed_memory();
+        done?;
+        self.maintain_if_needed()
+    }
+
+    fn make_one_segment(&self) -> Result<(), VectorsError> {
         self.writable()?;
         let mut writer = self.lock_writer();
         let unsealed = self.current().growing.read().rows() > 0 || writer.log.is_some();
@@ -114,7 +197,7 @@ impl Collection {
         if sources.len() > 1 || dead {
             self.merge(&sources)?;
         }
-        while self.build_next_index()? {}
+        while self.build_next_index(0)? {}
         drop(maintenance);
         Ok(())
     }
@@ -181,6 +264,7 @@ impl Collection {
             disk.sync_directory(crate::storage::disk::parent_of(&directory))?;
             write::write(disk, &directory.join(ROWS_FILE), schema, sources, order)?;
             let segment = SealedSegment::open(disk, &directory, number, None, &self.ledger)?;
+            segment.leave_on_disk(schema);
             let segment = self.or_defer(segment, deferred::SPARSE_INDEXES, |segment| {
                 segment.build_sparse_indexes(disk)
             })?;
@@ -478,10 +562,11 @@ impl Collection {
         }
     }
 
-    /// Builds one missing index. False when none is missing.
-    fn build_next_index(&self) -> Result<bool, VectorsError> {
+    /// Builds one missing index of a segment with at least `smallest` rows. False when none is missing.
+    fn build_next_index(&self, smallest: u32) -> Result<bool, VectorsError> {
         let set = self.current();
-        let next = set.sealed.iter().find_map(|segment| {
+        let large = set.sealed.iter().filter(|one| one.rows() >= smallest);
+        let next = large.into_iter().find_map(|segment| {
             let name = self
                 .missing_indexes(segment, &set.schema)
                 .into_iter()
@@ -530,6 +615,7 @@ impl Collection {
         self.writable()?;
         let label = parameters_name(&parameters);
         let built = VectorIndex::build(dense, &parameters, previous, &control);
+        segment.leave_on_disk(schema);
         let index = match built {
             Ok(index) => index,
             Err(VectorsError::Cancelled) => return Err(VectorsError::Cancelled),

@@ -36,7 +36,7 @@ mod write;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use platform::Clock;
@@ -105,6 +105,10 @@ pub struct Collection {
     unbuildable: Mutex<Vec<(u64, String)>>,
     /// Maintenance that waits for memory.
     deferred: Mutex<Vec<DeferredWork>>,
+    /// Calls of `optimize` that run.
+    optimizing: AtomicU32,
+    /// Number and rows of the growing segment when maintenance looked last.
+    last_growth: Mutex<(u64, u32)>,
     /// Whether maintenance is queued.
     queued: AtomicBool,
     closed: AtomicBool,

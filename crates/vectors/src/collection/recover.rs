@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use super::{Collection, FrozenLog, SegmentSet, Surroundings, Writer, payload_indexes};
@@ -86,6 +86,8 @@ impl Collection {
             control: Mutex::new(None),
             unbuildable: Mutex::new(Vec::new()),
             deferred: Mutex::new(Vec::new()),
+            optimizing: AtomicU32::new(0),
+            last_growth: Mutex::new((0, 0)),
             queued: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         };
@@ -214,6 +216,7 @@ fn open_segments(
         match opened {
             Ok(segment) => {
                 remove_unnamed(disk, &home, entry.tombstones)?;
+                segment.leave_on_disk(&writer.manifest.schema);
                 let removed = segment.live().removed();
                 writer
                     .persisted

@@ -81,12 +81,7 @@ fn live_count(rows: &RowSet, view: &dyn SegmentView) -> u64 {
     if live.removed() == 0 {
         return u64::from(rows.count());
     }
-    let live = live.snapshot();
-    rows.words()
-        .iter()
-        .zip(live.words())
-        .map(|(word, live)| u64::from((word & live).count_ones()))
-        .sum()
+    u64::from(live.count_of(rows))
 }
 
 /// What the indexes of one segment know.

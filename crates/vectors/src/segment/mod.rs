@@ -118,6 +118,11 @@ pub trait SegmentView: Sync {
     /// [`VectorsError::Corrupt`] when the stored bytes are damaged.
     fn vector(&self, name: &str, row: u32) -> Result<Option<Vector>, VectorsError>;
 
+    /// Whether an index of the vectors called `name` compares few allowed rows on its codes.
+    fn scans_on_codes(&self, _name: &str) -> bool {
+        false
+    }
+
     /// Appends the best `query.parameters.k` of the allowed rows that have the vector to `found`, best first. `allowed`
     /// says which rows are live as well.
     ///

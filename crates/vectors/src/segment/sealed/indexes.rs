@@ -4,9 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::SealedSegment;
+use platform::buffer::AlignedBuffer;
+use platform::mapping::Advice;
+
 use crate::error::VectorsError;
 use crate::index::{self, VectorIndex};
-use crate::memory::Reservation;
+use crate::memory::{Component, Ledger, Reservation};
 use crate::quantize::Originals;
 use crate::storage::{Bytes, Container, ContainerKind, ContainerWriter, Disk, SectionId};
 
@@ -17,7 +20,7 @@ pub(crate) struct SegmentIndex {
     /// What it was built with, as its file is named.
     pub parameters: String,
     /// Memory it holds, counted in the budget; `None` when its bytes are mapped.
-    pub _reservation: Option<Reservation>,
+    pub reservation: Option<Reservation>,
 }
 
 /// Bytes of a section that were compared with their checksum.
@@ -28,6 +31,27 @@ impl AsRef<[u8]> for Verified {
         self.0.as_slice()
     }
 }
+
+/// Bytes of a section in memory of their own, on huge pages where the system has them.
+struct Resident(AlignedBuffer);
+
+impl AsRef<[u8]> for Resident {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Whether the bytes of an index are read where they are in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Mapped: the system keeps in memory what it can.
+    Mapped,
+    /// Copied: traversal jumps through codes and links, and each jump to a small page costs a walk of the page table.
+    Memory,
+}
+
+/// Indexes below this size stay mapped: they lie in caches whatever pages they are on.
+const RESIDENT_FROM_BYTES: u64 = 1 << 20;
 
 fn section_of(id: index::SectionId) -> SectionId {
     SectionId::new(b"part", u32::from(id.0))
@@ -118,8 +142,56 @@ impl SealedSegment {
             return Ok(self.clone());
         };
         let path = self.directory().join(file_name(place, parameters));
-        let index = open_index(disk, &path, dense.metric(), dense)?;
+        let index = open_index(disk, &path, dense.metric(), dense, Place::Mapped)?;
         Ok(self.with_index(vector, parameters, index, None))
+    }
+
+    /// The segment with the first of its mapped indexes that has room in the budget read into memory; `None` when there is
+    /// none.
+    ///
+    /// # Errors
+    /// As [`SealedSegment::with_index_of_disk`].
+    pub(crate) fn with_resident_index(
+        &self,
+        disk: &dyn Disk,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Option<Self>, VectorsError> {
+        for (vector, index) in &self.indexes {
+            let (Some(place), Some(dense)) = (self.place_of(vector), self.dense(vector)) else {
+                continue;
+            };
+            if index.reservation.is_some() {
+                continue;
+            }
+            let path = self.directory().join(file_name(place, &index.parameters));
+            let bytes = disk.length(&path)?.unwrap_or(0);
+            // The map serves too, so as much again stays free for writes.
+            if bytes < RESIDENT_FROM_BYTES || ledger.free_bytes() / 2 < bytes {
+                continue;
+            }
+            let Ok(reservation) = ledger.reserve(Component::VectorIndexes, bytes) else {
+                continue;
+            };
+            let read = open_index(disk, &path, dense.metric(), dense, Place::Memory)?;
+            return Ok(Some(self.with_index(
+                vector,
+                &index.parameters,
+                read,
+                Some(reservation),
+            )));
+        }
+        Ok(None)
+    }
+
+    /// Whether [`SealedSegment::with_resident_index`] has something to do, but for the budget.
+    pub(crate) fn has_mapped_index(&self, disk: &dyn Disk) -> bool {
+        self.indexes.iter().any(|(vector, index)| {
+            index.reservation.is_none()
+                && self.place_of(vector).is_some_and(|place| {
+                    let path = self.directory().join(file_name(place, &index.parameters));
+                    matches!(disk.length(&path), Ok(Some(bytes)) if bytes >= RESIDENT_FROM_BYTES)
+                })
+        })
     }
 
     /// The segment with an index for the vector `name`.
@@ -134,7 +206,7 @@ impl SealedSegment {
         let index = SegmentIndex {
             index,
             parameters: parameters.to_owned(),
-            _reservation: reservation,
+            reservation: reservation,
         };
         segment.indexes.insert(name.to_owned(), Arc::new(index));
         segment
@@ -146,6 +218,7 @@ fn open_index(
     path: &Path,
     metric: crate::schema::Metric,
     dense: &dyn Originals,
+    place: Place,
 ) -> Result<VectorIndex, VectorsError> {
     let container = Container::open(disk, path, ContainerKind::VECTOR_INDEX)?;
     let mut sections: Vec<(SectionId, Bytes)> = Vec::new();
@@ -159,7 +232,18 @@ fn open_index(
     VectorIndex::open(metric, dense.dimensions(), dense.rows(), &|id| {
         let wanted = section_of(id);
         let (_, bytes) = sections.iter().find(|(id, _)| *id == wanted)?;
-        Some(Arc::new(Verified(bytes.clone())))
+        // Without memory for a copy the map serves.
+        let copy = match place {
+            Place::Memory => AlignedBuffer::copy_of(bytes.as_slice()).ok(),
+            Place::Mapped => None,
+        };
+        Some(match copy {
+            Some(copy) => {
+                bytes.advise(Advice::Release);
+                Arc::new(Resident(copy))
+            }
+            None => Arc::new(Verified(bytes.clone())),
+        })
     })
     .map_err(|error| VectorsError::Corrupt {
         path: path.to_owned(),

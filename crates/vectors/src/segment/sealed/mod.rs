@@ -29,6 +29,8 @@ pub(crate) use indexes::{SegmentIndex, write_index};
 pub(crate) use rows::StoredRows;
 pub(crate) use vectors::{DenseValues, StoredVectors};
 
+use platform::mapping::Advice;
+
 use super::expiry::Expiry;
 use super::scan;
 use super::{SegmentScratch, SegmentView, VectorQuery};
@@ -38,6 +40,7 @@ use crate::memory::{Component, Ledger, Mapped, Reservation};
 use crate::payload::{FilterCache, PayloadIndexes};
 use crate::point::{Payload, PointId, Vector};
 use crate::rows::{Allowed, AtomicRowSet, RowSet, Scored};
+use crate::schema::{CollectionSchema, IndexKind, VectorSchema};
 use crate::sparse::{SparseIndex, SparseStatistics};
 use crate::storage::{Container, ContainerKind, ContainerWriter, Disk, SectionId};
 
@@ -180,6 +183,18 @@ impl SealedSegment {
         self.rows.vectors().get(name)?.dense()
     }
 
+    /// Gives back the pages of vectors that the schema wants on disk, and has each read alone from now on.
+    pub(crate) fn leave_on_disk(&self, schema: &CollectionSchema) {
+        for (name, vector) in &schema.vectors {
+            if let VectorSchema::Dense { on_disk: true, .. } = vector
+                && let Some(dense) = self.dense(name)
+            {
+                dense.advise(Advice::Release);
+                dense.advise(Advice::Random);
+            }
+        }
+    }
+
     /// The place of a vector among the segment's, which is the order of their names.
     fn place_of(&self, name: &str) -> Option<usize> {
         self.rows.vectors().keys().position(|other| other == name)
@@ -309,6 +324,11 @@ impl SegmentView for SealedSegment {
 
     fn filter_cache(&self) -> Option<&FilterCache> {
         Some(&self.filters)
+    }
+
+    fn scans_on_codes(&self, name: &str) -> bool {
+        self.index(name)
+            .is_some_and(|index| index.kind() == IndexKind::Hnsw)
     }
 
     fn payload(&self, row: u32) -> Result<Cow<'_, Payload>, VectorsError> {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use half::f16;
+use platform::mapping::Advice;
 
 use super::layout::{self, VectorKind};
 use crate::error::VectorsError;
@@ -244,6 +245,11 @@ impl DenseValues {
 
     pub(crate) fn metric(&self) -> Metric {
         self.metric
+    }
+
+    /// Tells the system how the vectors will be read.
+    pub(crate) fn advise(&self, advice: Advice) {
+        self.bytes.advise(advice);
     }
 
     fn vector_bytes(&self) -> usize {
