@@ -17,9 +17,8 @@ use crate::index::hnsw::twins::Twins;
 use crate::quantize::PreparedQuery;
 use crate::rows::Allowed;
 
-/// Allowed rows per `ef` up to which all of them are compared. A scan fetches its rows ahead and takes 12 ns for each of 384
-/// dimensions in 4 bits, a traversal over two steps as long as a scan of 270 rows per `ef`; the rest is for codes that no cache
-/// holds.
+/// Allowed rows per `ef` up to which all of them are compared. A scan fetches its rows ahead: with 50,000 rows, which caches
+/// hold, 270 rows take it as long as a traversal over two steps takes for each `ef`. Larger tables are read from memory.
 const SCAN_ROWS_PER_EF: usize = 160;
 /// Share of allowed rows below which all of them are compared: two steps meet too few of them to keep the recall.
 const SCAN_BELOW_SHARE: f32 = 0.02;
