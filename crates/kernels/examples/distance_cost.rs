@@ -39,7 +39,7 @@ fn measure(what: &str, kernels: Kernels, resident: &str, mut call: impl FnMut(&[
 }
 
 fn main() {
-    for dimensions in [128, 384, 784] {
+    for dimensions in [128, 384, 768] {
         println!("-- {dimensions} dimensions");
         for kernels in Level::available().into_iter().filter_map(Kernels::at) {
             for (resident, rows) in [("cache", 64u32), ("memory", 200_000)] {
@@ -53,7 +53,7 @@ fn main() {
                 };
                 measure("dot f32", kernels, resident, form, rows);
                 let form = |list: &[u32]| {
-                    kernels.dot_many_u8_i8(
+                    kernels.dot_codes_8(
                         &query_bytes,
                         &bytes,
                         dimensions,
@@ -61,7 +61,7 @@ fn main() {
                         black_box(&mut wholes),
                     );
                 };
-                measure("dot u8 i8", kernels, resident, form, rows);
+                measure("dot 8-bit codes", kernels, resident, form, rows);
                 let form = |list: &[u32]| {
                     kernels.dot_many_i4(
                         &query_bytes,

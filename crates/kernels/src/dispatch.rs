@@ -65,15 +65,13 @@ impl Level {
     }
 }
 
-/// The kernels of one level. Copy it freely; it is two bytes.
+/// The kernels of one level. Copy it freely; it is one byte.
 ///
 /// Invariant on which every `unsafe` call of this crate rests: a value with a level exists only if detection found all
 /// instructions of that level on this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernels {
     level: Level,
-    /// Whether VPOPCNTDQ is there too (not part of the level: Cascade Lake lacks it).
-    counts_bits: bool,
 }
 
 impl Kernels {
@@ -86,30 +84,18 @@ impl Kernels {
                 .find_map(Kernels::at)
                 .unwrap_or(Kernels {
                     level: Level::Scalar,
-                    counts_bits: false,
                 })
         })
     }
 
     /// The kernels of one level, or `None` where the machine lacks it. For tests and measurements.
     pub fn at(level: Level) -> Option<Kernels> {
-        #[cfg(target_arch = "x86_64")]
-        let counts_bits = level == Level::Avx512 && is_x86_feature_detected!("avx512vpopcntdq");
-        #[cfg(not(target_arch = "x86_64"))]
-        let counts_bits = false;
-        level
-            .is_available()
-            .then_some(Kernels { level, counts_bits })
+        level.is_available().then_some(Kernels { level })
     }
 
     /// The level these kernels run at.
     pub fn level(&self) -> Level {
         self.level
-    }
-
-    /// Whether VPOPCNTDQ may be used; implies [`Level::Avx512`].
-    pub(crate) fn counts_bits(&self) -> bool {
-        self.counts_bits
     }
 
     /// Asks the memory system to bring `base[offset..offset + count]` near. Nothing happens for what is out of bounds.

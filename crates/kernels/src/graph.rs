@@ -13,6 +13,8 @@
     reason = "SIMD instructions are unsafe to call where the processor may lack them"
 )]
 
+use crate::dispatch::{Kernels, Level, compiled_for_levels};
+
 /// Rows of 8-bit codes and 8-bit queries have a multiple of this many dimensions; 4-bit codes twice as many.
 pub const LANES: usize = 64;
 
@@ -20,106 +22,138 @@ pub const LANES: usize = 64;
 /// Too few leave memory idle, too many push each other out of the queue.
 const LINES_AHEAD: usize = 20;
 
-/// Compares a prepared query with rows of a table of codes.
-///
-/// Arguments: the query, the table, its stride in bytes, the rows, and one result for each row.
-type Many<Q> = unsafe fn(&[Q], &[u8], usize, &[u32], &mut [i32]);
-
-/// The kernels of one instruction set.
-#[derive(Debug, Clone, Copy)]
-pub struct GraphKernels {
-    name: &'static str,
-    dot_8: Many<i8>,
-    dot_4: Many<i8>,
-    l1_8: Many<u8>,
-}
-
-impl GraphKernels {
-    /// The best for this processor.
-    pub fn best() -> Self {
-        Self::available().pop().unwrap_or(Self::scalar())
-    }
-
-    /// Plain Rust: the definition of the others.
-    pub const fn scalar() -> Self {
-        GraphKernels {
-            name: "scalar",
-            dot_8: scalar::dot_8,
-            dot_4: scalar::dot_4,
-            l1_8: scalar::l1_8,
-        }
-    }
-
-    /// All that this processor can run, the best last.
-    pub fn available() -> Vec<Self> {
-        #[cfg_attr(
-            not(target_arch = "x86_64"),
-            expect(unused_mut, reason = "one set only")
-        )]
-        let mut sets = vec![Self::scalar()];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if std::arch::is_x86_feature_detected!("avx2") {
-                sets.push(GraphKernels {
-                    name: "avx2",
-                    dot_8: avx2::dot_8,
-                    dot_4: avx2::dot_4,
-                    l1_8: avx2::l1_8,
-                });
-            }
-            if std::arch::is_x86_feature_detected!("avx512bw")
-                && std::arch::is_x86_feature_detected!("avx512vnni")
-            {
-                sets.push(GraphKernels {
-                    name: "avx512",
-                    dot_8: avx512::dot_8,
-                    dot_4: avx512::dot_4,
-                    l1_8: avx512::l1_8,
-                });
-            }
-        }
-        sets
-    }
-
-    /// Name of the instruction set.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
+impl Kernels {
     /// `out[i] = sum over j of query[j] * row(rows[i])[j]` on 8-bit codes.
     ///
     /// # Panics
     /// When a shape is wrong: `query` no multiple of [`LANES`] or longer than `stride`, `rows` and `out` of different lengths,
     /// a row behind the end of `base`.
     #[inline]
-    pub fn dot_8(&self, query: &[i8], base: &[u8], stride: usize, rows: &[u32], out: &mut [i32]) {
+    pub fn dot_codes_8(
+        &self,
+        query: &[i8],
+        base: &[u8],
+        stride: usize,
+        rows: &[u32],
+        out: &mut [i32],
+    ) {
         check(query.len(), base, stride, rows, out);
-        // SAFETY: the set was chosen for this processor; the shapes were checked.
-        unsafe { (self.dot_8)(query, base, stride, rows, out) }
+        match self.level() {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Kernels` of this level exist only where its instructions do; the shapes were checked.
+            Level::Avx512 => unsafe { avx512::dot_8(query, base, stride, rows, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Level::Avx2 => unsafe { avx2::dot_8(query, base, stride, rows, out) },
+            _ => scalar::dot_8(query, base, stride, rows, out),
+        }
     }
 
     /// `out[i] = sum over j of query[j] * row(rows[i])[j]` on 4-bit codes; the query in the order of the dimensions.
     ///
     /// # Panics
-    /// As [`GraphKernels::dot_8`]; the query has a multiple of `2 * LANES` dimensions, two to a byte.
+    /// As [`Kernels::dot_codes_8`]; the query has a multiple of `2 * LANES` dimensions, two to a byte.
     #[inline]
-    pub fn dot_4(&self, query: &[i8], base: &[u8], stride: usize, rows: &[u32], out: &mut [i32]) {
+    pub fn dot_codes_4(
+        &self,
+        query: &[i8],
+        base: &[u8],
+        stride: usize,
+        rows: &[u32],
+        out: &mut [i32],
+    ) {
         assert!(query.len().is_multiple_of(2 * LANES), "shape of the query");
         check(query.len() / 2, base, stride, rows, out);
-        // SAFETY: the set was chosen for this processor; the shapes were checked.
-        unsafe { (self.dot_4)(query, base, stride, rows, out) }
+        match self.level() {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Kernels` of this level exist only where its instructions do; the shapes were checked.
+            Level::Avx512 => unsafe { avx512::dot_4(query, base, stride, rows, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Level::Avx2 => unsafe { avx2::dot_4(query, base, stride, rows, out) },
+            _ => scalar::dot_4(query, base, stride, rows, out),
+        }
     }
 
     /// `out[i] = sum over j of |query[j] - row(rows[i])[j]|` on 8-bit codes.
     ///
     /// # Panics
-    /// As [`GraphKernels::dot_8`].
+    /// As [`Kernels::dot_codes_8`].
     #[inline]
-    pub fn l1_8(&self, query: &[u8], base: &[u8], stride: usize, rows: &[u32], out: &mut [i32]) {
+    pub fn l1_codes_8(
+        &self,
+        query: &[u8],
+        base: &[u8],
+        stride: usize,
+        rows: &[u32],
+        out: &mut [i32],
+    ) {
         check(query.len(), base, stride, rows, out);
-        // SAFETY: the set was chosen for this processor; the shapes were checked.
-        unsafe { (self.l1_8)(query, base, stride, rows, out) }
+        match self.level() {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Kernels` of this level exist only where its instructions do; the shapes were checked.
+            Level::Avx512 => unsafe { avx512::l1_8(query, base, stride, rows, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Level::Avx2 => unsafe { avx2::l1_8(query, base, stride, rows, out) },
+            _ => scalar::l1_8(query, base, stride, rows, out),
+        }
     }
+
+    /// Makes a row of 8-bit codes a query: each code less 128. Returns their sum.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    #[inline]
+    pub fn query_of_codes_8(&self, codes: &[u8], query: &mut [i8]) -> i32 {
+        assert_eq!(codes.len(), query.len(), "shape of the codes");
+        compiled_for_levels!(self, centred_8(codes: &[u8], query: &mut [i8]) -> i32)
+    }
+
+    /// Makes a row of 4-bit codes a query: twice each code less 15, and 0 from `dimensions` on, where codes are padding.
+    /// Returns their sum.
+    ///
+    /// # Panics
+    /// When the query has not two values for each byte of the codes, these are no multiple of [`LANES`], or `dimensions` lies
+    /// behind the end.
+    #[inline]
+    pub fn query_of_codes_4(&self, codes: &[u8], dimensions: usize, query: &mut [i8]) -> i32 {
+        assert!(
+            codes.len().is_multiple_of(LANES)
+                && query.len() == 2 * codes.len()
+                && dimensions <= query.len(),
+            "shape of the codes"
+        );
+        compiled_for_levels!(
+            self,
+            centred_4(codes: &[u8], dimensions: usize, query: &mut [i8]) -> i32
+        )
+    }
+}
+
+#[inline(always)]
+fn centred_8(codes: &[u8], query: &mut [i8]) -> i32 {
+    let mut sum = 0;
+    for (value, code) in query.iter_mut().zip(codes) {
+        *value = (code ^ 0x80) as i8;
+        sum += i32::from(*value);
+    }
+    sum
+}
+
+#[inline(always)]
+fn centred_4(codes: &[u8], dimensions: usize, query: &mut [i8]) -> i32 {
+    let (codes, _) = codes.as_chunks::<LANES>();
+    let (blocks, _) = query.as_chunks_mut::<{ 2 * LANES }>();
+    for (block, codes) in blocks.iter_mut().zip(codes) {
+        for (place, code) in codes.iter().enumerate() {
+            block[place] = ((code & 15) * 2) as i8 - 15;
+            block[LANES + place] = ((code >> 4) * 2) as i8 - 15;
+        }
+    }
+    // Padding has no code for 0 in 4 bits; it must not take part.
+    query[dimensions..].fill(0);
+    query.iter().map(|&value| i32::from(value)).sum()
 }
 
 #[inline]
@@ -503,22 +537,56 @@ mod tests {
             signed[0] = -128;
             signed[1] = 127;
             let rows: Vec<u32> = (0..40).map(|i| i * 17 % 40).collect();
-            for set in GraphKernels::available() {
+            for level in Level::available() {
+                let set = Kernels::at(level).expect("an available level");
+                let twin = Kernels::at(Level::Scalar).expect("plain Rust");
                 for count in [0, 1, 5, 40] {
                     let rows = &rows[..count];
                     let (mut out, mut expected) = (vec![0; count], vec![0; count]);
-                    let twin = GraphKernels::scalar();
                     let query = &signed[..dimensions];
-                    set.dot_8(query, &base, stride, rows, &mut out);
-                    twin.dot_8(query, &base, stride, rows, &mut expected);
-                    assert_eq!(out, expected, "{} dot_8 {dimensions}", set.name());
-                    set.dot_4(&signed, &base, stride, rows, &mut out);
-                    twin.dot_4(&signed, &base, stride, rows, &mut expected);
-                    assert_eq!(out, expected, "{} dot_4 {dimensions}", set.name());
+                    set.dot_codes_8(query, &base, stride, rows, &mut out);
+                    twin.dot_codes_8(query, &base, stride, rows, &mut expected);
+                    assert_eq!(out, expected, "{level:?} dot_8 {dimensions}");
+                    set.dot_codes_4(&signed, &base, stride, rows, &mut out);
+                    twin.dot_codes_4(&signed, &base, stride, rows, &mut expected);
+                    assert_eq!(out, expected, "{level:?} dot_4 {dimensions}");
                     let query = &unsigned[..dimensions];
-                    set.l1_8(query, &base, stride, rows, &mut out);
-                    twin.l1_8(query, &base, stride, rows, &mut expected);
-                    assert_eq!(out, expected, "{} l1_8 {dimensions}", set.name());
+                    set.l1_codes_8(query, &base, stride, rows, &mut out);
+                    twin.l1_codes_8(query, &base, stride, rows, &mut expected);
+                    assert_eq!(out, expected, "{level:?} l1_8 {dimensions}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_become_queries_of_centred_codes() {
+        for level in Level::available() {
+            let set = Kernels::at(level).expect("an available level");
+            for blocks in [1, 2, 6] {
+                let codes = bytes(blocks * LANES, 3);
+                let mut query = vec![0; codes.len()];
+                let sum = set.query_of_codes_8(&codes, &mut query);
+                let expected: Vec<i32> = codes.iter().map(|&code| i32::from(code) - 128).collect();
+                assert_eq!(sum, expected.iter().sum::<i32>());
+                assert!(query.iter().zip(expected).all(|(&q, e)| i32::from(q) == e));
+                let dimensions = 2 * codes.len() - 29;
+                let mut query = vec![1; 2 * codes.len()];
+                let sum = set.query_of_codes_4(&codes, dimensions, &mut query);
+                assert_eq!(
+                    sum,
+                    query.iter().map(|&value| i32::from(value)).sum::<i32>()
+                );
+                for (place, &value) in query.iter().enumerate() {
+                    let byte = codes[place / (2 * LANES) * LANES + place % LANES];
+                    let low = place % (2 * LANES) < LANES;
+                    let code = if low { byte & 15 } else { byte >> 4 };
+                    let expected = if place < dimensions {
+                        2 * i32::from(code) - 15
+                    } else {
+                        0
+                    };
+                    assert_eq!(i32::from(value), expected, "{level:?} {place}");
                 }
             }
         }
@@ -532,13 +600,13 @@ mod tests {
         query[3] = 1;
         query[67] = 100;
         let mut out = [0];
-        GraphKernels::best().dot_4(&query, &row, 64, &[0], &mut out);
+        Kernels::best().dot_codes_4(&query, &row, 64, &[0], &mut out);
         assert_eq!(out, [10 + 500]);
     }
 
     #[test]
     #[should_panic(expected = "row behind the end")]
     fn a_row_behind_the_end_is_refused() {
-        GraphKernels::best().dot_8(&[0; 64], &[0; 128], 64, &[2], &mut [0]);
+        Kernels::best().dot_codes_8(&[0; 64], &[0; 128], 64, &[2], &mut [0]);
     }
 }

@@ -1,9 +1,9 @@
 //! Products of bytes, summed exactly in 32 bits.
 //!
-//! Rows of u8 against queries of i8 is the form that VNNI computes in one instruction (`vpdpbusd`: four products of an
-//! unsigned and a signed byte added to each 32-bit lane, without saturation). Rows of i8 are brought to that form by
-//! adding 128 and taking `128 * sum of the query` off again. A product is at most 255 * 128 in size, so that rows up to
-//! 65,535 dimensions (the bound of the engine) cannot overflow the sum.
+//! VNNI multiplies unsigned by signed bytes (`vpdpbusd`: four products added to each 32-bit lane, without saturation), so
+//! rows are brought to that form by adding 128, and `128 * sum of the query` is taken off again. A product is at most
+//! 255 * 128 in size, so that rows up to 65,535 dimensions (the bound of the engine) cannot overflow the sum. Rows of u8 are
+//! in `graph`.
 
 #![expect(
     unsafe_code,
@@ -17,115 +17,8 @@ use std::arch::x86_64::*;
 
 use crate::rows::{RowKernel, row_methods};
 
-/// Rows of u8 against queries of i8.
-pub(crate) struct UnsignedRow;
 /// Rows of i8 against queries of i8.
 pub(crate) struct SignedRow;
-
-impl RowKernel for UnsignedRow {
-    type Query = i8;
-    type Element = u8;
-    type Output = i32;
-
-    fn scalar(query: &[i8], row: &[u8]) -> i32 {
-        query
-            .iter()
-            .zip(row)
-            .map(|(&query, &value)| i32::from(query) * i32::from(value))
-            .sum()
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn avx2(query: *const i8, row: *const u8, count: usize) -> i32 {
-        // SAFETY: every load of 16 bytes starts at an offset of at most `count - 16`; both sides have `count` bytes.
-        unsafe {
-            let mut sum = _mm256_setzero_si256();
-            let mut offset = 0;
-            while offset + 16 <= count {
-                // `vpmaddubsw` would be one instruction, but it saturates at 16 bits: 255 * 127 * 2 does not fit.
-                let values = _mm256_cvtepu8_epi16(_mm_loadu_si128(row.add(offset).cast()));
-                let queries = _mm256_cvtepi8_epi16(_mm_loadu_si128(query.add(offset).cast()));
-                sum = _mm256_add_epi32(sum, _mm256_madd_epi16(values, queries));
-                offset += 16;
-            }
-            let mut total = sum_lanes_avx2(sum);
-            while offset < count {
-                total += i32::from(*query.add(offset)) * i32::from(*row.add(offset));
-                offset += 1;
-            }
-            total
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    unsafe fn avx512(query: *const i8, row: *const u8, count: usize) -> i32 {
-        // SAFETY: every full load starts at an offset of at most `count - 64`; the last one is masked to what is left.
-        unsafe {
-            let mut sums = [_mm512_setzero_si512(); 4];
-            let mut offset = 0;
-            while offset + 256 <= count {
-                for (lane, sum) in sums.iter_mut().enumerate() {
-                    let at = offset + lane * 64;
-                    let values = _mm512_loadu_si512(row.add(at).cast());
-                    let queries = _mm512_loadu_si512(query.add(at).cast());
-                    *sum = _mm512_dpbusd_epi32(*sum, values, queries);
-                }
-                offset += 256;
-            }
-            while offset + 64 <= count {
-                let values = _mm512_loadu_si512(row.add(offset).cast());
-                let queries = _mm512_loadu_si512(query.add(offset).cast());
-                sums[(offset / 64) % 4] =
-                    _mm512_dpbusd_epi32(sums[(offset / 64) % 4], values, queries);
-                offset += 64;
-            }
-            if offset < count {
-                let mask = u64::MAX >> (64 - (count - offset));
-                let values = _mm512_maskz_loadu_epi8(mask, row.add(offset).cast());
-                let queries = _mm512_maskz_loadu_epi8(mask, query.add(offset));
-                sums[3] = _mm512_dpbusd_epi32(sums[3], values, queries);
-            }
-            _mm512_reduce_add_epi32(_mm512_add_epi32(
-                _mm512_add_epi32(sums[0], sums[1]),
-                _mm512_add_epi32(sums[2], sums[3]),
-            ))
-        }
-    }
-
-    #[cfg(target_arch = "aarch64")]
-    #[inline]
-    #[target_feature(enable = "neon")]
-    unsafe fn neon(query: *const i8, row: *const u8, count: usize) -> i32 {
-        // SAFETY: every load of 16 bytes starts at an offset of at most `count - 16`; both sides have `count` bytes.
-        unsafe {
-            let mut sum = vdupq_n_s32(0);
-            let mut offset = 0;
-            while offset + 16 <= count {
-                let values = vld1q_u8(row.add(offset));
-                let queries = vld1q_s8(query.add(offset));
-                let low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(values)));
-                let high = vreinterpretq_s16_u16(vmovl_u8(vget_high_u8(values)));
-                let query_low = vmovl_s8(vget_low_s8(queries));
-                let query_high = vmovl_s8(vget_high_s8(queries));
-                sum = vmlal_s16(sum, vget_low_s16(low), vget_low_s16(query_low));
-                sum = vmlal_s16(sum, vget_high_s16(low), vget_high_s16(query_low));
-                sum = vmlal_s16(sum, vget_low_s16(high), vget_low_s16(query_high));
-                sum = vmlal_s16(sum, vget_high_s16(high), vget_high_s16(query_high));
-                offset += 16;
-            }
-            let mut total = vaddvq_s32(sum);
-            while offset < count {
-                total += i32::from(*query.add(offset)) * i32::from(*row.add(offset));
-                offset += 1;
-            }
-            total
-        }
-    }
-}
 
 impl RowKernel for SignedRow {
     type Query = i8;
@@ -231,14 +124,6 @@ pub(crate) fn sum_lanes_avx2(lanes: __m256i) -> i32 {
     ))
 }
 
-row_methods!(
-    UnsignedRow,
-    i8, u8 => i32,
-    "Exact sum of the products of an i8 query and a u8 row of at most 65,535 values.",
-    dot_u8_i8,
-    dot_many_u8_i8,
-    scan_dot_u8_i8
-);
 row_methods!(
     SignedRow,
     i8, i8 => i32,

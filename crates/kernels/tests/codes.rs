@@ -29,29 +29,17 @@ fn levels() -> impl Iterator<Item = Kernels> {
 }
 
 #[test]
-fn differing_and_selected_bits_are_counted_exactly() {
+fn values_of_selected_bits_are_summed_exactly() {
     let mut random = Random(3);
     for words in (0..40).chain([64, 100, 1023]) {
-        let a: Vec<u64> = (0..words).map(|_| random.next()).collect();
         let b: Vec<u64> = (0..words).map(|_| random.next() | random.next()).collect();
         let query: Vec<i8> = (0..words * 64).map(|_| random.next() as i8).collect();
-        let mut differing = 0;
         let mut selected = 0;
         for bit in 0..words * 64 {
-            let (of_a, of_b) = (a[bit / 64] >> (bit % 64) & 1, b[bit / 64] >> (bit % 64) & 1);
-            differing += u32::from(of_a != of_b);
-            selected += i32::from(query[bit]) * of_b as i32;
+            selected += i32::from(query[bit]) * (b[bit / 64] >> (bit % 64) & 1) as i32;
         }
         for kernels in levels() {
-            assert_eq!(kernels.xor_popcount(&a, &b), differing);
-            assert_eq!(
-                kernels.xor_popcount(&vec![u64::MAX; words], &vec![0; words]),
-                words as u32 * 64
-            );
             assert_eq!(kernels.dot_bits_i8(&query, &b), selected);
-            let mut out = [0];
-            kernels.xor_popcount_many(&a, &b, words, &[0], &mut out);
-            assert_eq!(out, [differing]);
         }
     }
 }

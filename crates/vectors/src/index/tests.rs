@@ -422,6 +422,96 @@ fn a_merge_keeps_the_largest_graph_heals_it_and_finds_as_much_as_a_new_one() {
         .expect("a new graph");
 }
 
+/// Merges small segments one after the other into a large one, with deletes in between; returns how far the recall of the
+/// last merge is below that of a graph built anew.
+fn loss_of_merges(quantization: Quantization, equal_one_in: usize) -> f64 {
+    let dimensions = 32;
+    let mut merged = Case::new(2200, dimensions, Metric::Euclid, quantization);
+    let parameters = parameters(Metric::Euclid, quantization);
+    let control = BuildControl::default();
+    let mut random = Random::new(12);
+    for round in 0..10 {
+        let (mut values, mut new_rows) = (Vec::new(), Vec::new());
+        for row in merged.values.chunks_exact(dimensions) {
+            if random.below(20) == 0 {
+                new_rows.push(u32::MAX);
+            } else {
+                new_rows.push((values.len() / dimensions) as u32);
+                values.extend_from_slice(row);
+            }
+        }
+        let from = values.len();
+        values.extend(clustered(150, dimensions, 100 + round, Metric::Euclid));
+        for row in (0..150).step_by(equal_one_in) {
+            values[from + row * dimensions..][..dimensions].fill(0.25);
+        }
+        merged.values = values;
+        let previous = Previous {
+            index: &merged.index,
+            new_rows: &new_rows,
+        };
+        let built = VectorIndex::build(&merged.originals(), &parameters, Some(previous), &control);
+        merged.index = built.expect("index");
+    }
+    let ef = 40;
+    let kept = merged.recall(ef, Allowed::default());
+    let found = finding_themselves(&merged, Allowed::default());
+    assert!(found >= 0.99, "{quantization:?}: {found}");
+    let built = VectorIndex::build(&merged.originals(), &parameters, None, &control);
+    merged.index = built.expect("index");
+    merged.recall(ef, Allowed::default()) - kept
+}
+
+#[test]
+fn ten_merges_with_deletes_between_find_as_much_as_one_build() {
+    let product = Quantization::Product {
+        dimensions_per_code: 2,
+    };
+    for (quantization, equal_one_in) in [
+        (Quantization::Int8, 3),
+        (Quantization::Int8, 1000),
+        (Quantization::Binary, 1000),
+        (product, 1000),
+    ] {
+        let loss = loss_of_merges(quantization, equal_one_in);
+        assert!(loss < 0.01, "{quantization:?} {equal_one_in}: {loss}");
+    }
+}
+
+#[test]
+fn recall_aimed_at_is_reached_on_codes_that_need_ranking_again() {
+    for quantization in [
+        Quantization::Int4,
+        Quantization::Binary,
+        Quantization::Product {
+            dimensions_per_code: 4,
+        },
+    ] {
+        let case = Case::new(6000, 32, Metric::Cosine, quantization);
+        for target in [0.8, 0.95] {
+            let parameters = SearchParameters {
+                target_recall: Some(target),
+                ..SearchParameters::of(10)
+            };
+            let mut hits = 0;
+            for query in case.queries.chunks_exact(32) {
+                let found = case.search(query, &parameters, Allowed::default());
+                let expected = exact(&case.values, query, case.metric, 10, |_| true);
+                hits += found
+                    .iter()
+                    .filter(|one| expected.contains(&one.row))
+                    .count();
+            }
+            // 50 queries and a curve of 100: two standard deviations are about 5 %.
+            let recall = hits as f32 / (case.queries.len() / 32 * 10) as f32;
+            assert!(
+                recall > target - 0.05,
+                "{quantization:?} {target}: {recall}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_cancelled_build_ends() {
     let values = clustered(3000, 8, 1, Metric::Euclid);

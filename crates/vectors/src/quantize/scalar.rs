@@ -14,7 +14,7 @@
 //! of whole numbers from 0 to 255 under L1 or L2 are coded without any error. A row can itself be the prepared query; building
 //! a graph compares rows with rows this way.
 
-use kernels::graph::{self, GraphKernels};
+use kernels::{Kernels, graph};
 
 use crate::error::VectorsError;
 use crate::quantize::rotation::Rotation;
@@ -84,7 +84,7 @@ pub(crate) struct Coding {
 #[derive(Debug)]
 pub struct ScalarCodes {
     coding: Coding,
-    kernels: GraphKernels,
+    kernels: Kernels,
     padded: usize,
     stride: usize,
     codes: Store,
@@ -169,7 +169,7 @@ impl ScalarCodes {
         let (padded, stride) = coding.width.shape(coding.dimensions);
         ScalarCodes {
             coding,
-            kernels: GraphKernels::best(),
+            kernels: Kernels::best(),
             padded,
             stride,
             codes,
@@ -222,7 +222,8 @@ impl ScalarCodes {
         prepared.signed.extend(codes);
         prepared.signed.resize(self.padded, 0);
         let length = values.iter().map(|v| v * v).sum();
-        self.finish(prepared, step, length);
+        let sum = prepared.signed.iter().map(|&code| i32::from(code)).sum();
+        self.finish(prepared, step, sum, length);
     }
 
     /// The code of a row, padding included.
@@ -246,34 +247,24 @@ impl ScalarCodes {
             return;
         }
         prepared.signed.resize(self.padded, 0);
-        let step = match self.coding.width {
+        let query = &mut prepared.signed[..];
+        let (step, sum) = match self.coding.width {
             Width::Eight => {
-                for (signed, code) in prepared.signed.iter_mut().zip(codes) {
-                    *signed = (code ^ 0x80) as i8;
-                }
-                self.coding.step
+                let sum = self.kernels.query_of_codes_8(codes, query);
+                (self.coding.step, sum)
             }
             Width::Four => {
-                let blocks = prepared.signed.chunks_exact_mut(128);
-                for (block, codes) in blocks.zip(codes.chunks_exact(64)) {
-                    let (low, high) = block.split_at_mut(64);
-                    for ((low, high), &code) in low.iter_mut().zip(high).zip(codes) {
-                        *low = ((code & 15) * 2) as i8 - 15;
-                        *high = ((code >> 4) * 2) as i8 - 15;
-                    }
-                }
-                // Padding has no code for 0 in 4 bits; it must not take part.
-                prepared.signed[self.coding.dimensions..].fill(0);
-                self.coding.step / 2.0
+                let dimensions = self.coding.dimensions;
+                let sum = self.kernels.query_of_codes_4(codes, dimensions, query);
+                (self.coding.step / 2.0, sum)
             }
         };
         let length = self.norms.floats().get(row as usize).copied();
-        self.finish(prepared, step, length.unwrap_or(0.0));
+        self.finish(prepared, step, sum, length.unwrap_or(0.0));
     }
 
     /// Sets what turns integer products into distances.
-    fn finish(&self, prepared: &mut PreparedQuery, step: f32, length: f32) {
-        let sum: i32 = prepared.signed.iter().map(|&code| i32::from(code)).sum();
+    fn finish(&self, prepared: &mut PreparedQuery, step: f32, sum: i32, length: f32) {
         let scale = step * self.coding.step;
         let zero = self.coding.width.zero() * sum as f32;
         (prepared.factor, prepared.offset) = match self.coding.metric {
@@ -299,15 +290,17 @@ impl ScalarCodes {
             match (self.coding.metric, self.coding.width) {
                 (Metric::Manhattan, _) => {
                     let query = &prepared.unsigned;
-                    self.kernels.l1_8(query, base, stride, rows, products);
+                    self.kernels.l1_codes_8(query, base, stride, rows, products);
                 }
                 (_, Width::Eight) => {
                     let query = &prepared.signed;
-                    self.kernels.dot_8(query, base, stride, rows, products);
+                    self.kernels
+                        .dot_codes_8(query, base, stride, rows, products);
                 }
                 (_, Width::Four) => {
                     let query = &prepared.signed;
-                    self.kernels.dot_4(query, base, stride, rows, products);
+                    self.kernels
+                        .dot_codes_4(query, base, stride, rows, products);
                 }
             }
             for (out, &product) in out.iter_mut().zip(&*products) {

@@ -109,6 +109,7 @@ impl<S: BuildSpace> Builder<'_, S> {
                 Some(node) => living.push(node),
                 None => dead.push(link),
             });
+            let own = living.len();
             if !dead.is_empty() || begun > 0 {
                 for &gone in &dead {
                     old_links.each(gone, |link| {
@@ -121,7 +122,7 @@ impl<S: BuildSpace> Builder<'_, S> {
                         }
                     });
                 }
-                self.heal(row, &mut living, &mut worker)?;
+                self.heal(row, &mut living, own, &mut worker)?;
             }
             let list = self.links.list(row);
             let links = living.iter().copied().chain(std::iter::repeat(NONE));
@@ -132,11 +133,13 @@ impl<S: BuildSpace> Builder<'_, S> {
         Ok(())
     }
 
-    /// Leaves a diverse choice of the candidates.
+    /// Leaves the first `own` candidates and, in the places of the dead, a diverse choice of the others. The own ones are not
+    /// chosen anew while there is room: lists would lose links with every merge.
     fn heal(
         &self,
         row: u32,
         candidates: &mut Vec<u32>,
+        own: usize,
         worker: &mut Worker,
     ) -> Result<(), VectorsError> {
         self.space.prepare_row(row, &mut worker.query)?;
@@ -153,8 +156,12 @@ impl<S: BuildSpace> Builder<'_, S> {
         worker
             .selection
             .choose(self.space, sorted, self.links.degree)?;
-        candidates.clear();
-        candidates.extend_from_slice(&worker.selection.chosen);
+        candidates.truncate(if own <= self.links.degree { own } else { 0 });
+        for &chosen in &worker.selection.chosen {
+            if candidates.len() < self.links.degree && !candidates.contains(&chosen) {
+                candidates.push(chosen);
+            }
+        }
         Ok(())
     }
 }
