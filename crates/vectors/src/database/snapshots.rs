@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use super::{Database, Entry};
+use super::Database;
 use crate::collection::Collection;
 use crate::error::VectorsError;
 use crate::storage::disk::parent_of;

@@ -206,7 +206,7 @@ impl SealedSegment {
         let index = SegmentIndex {
             index,
             parameters: parameters.to_owned(),
-            reservation: reservation,
+            reservation,
         };
         segment.indexes.insert(name.to_owned(), Arc::new(index));
         segment
