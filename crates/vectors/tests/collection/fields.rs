@@ -28,7 +28,7 @@ fn value_of(id: u64, round: u64) -> Value {
         2 => json!(drawn),
         _ => Value::from(["a", "b", "c"][id as usize % 3]),
     };
-    let kind = if id % 4 == 0 { "x" } else { "y" };
+    let kind = if id.is_multiple_of(4) { "x" } else { "y" };
     json!({"price": price, "tag": tag, "kind": kind})
 }
 
