@@ -22,6 +22,9 @@ const TITLE: [&str; 8] = [
     "winter", "sea", "storm", "light", "house", "north", "glass", "river",
 ];
 
+/// Whether a point passes a filter.
+type Passes = Box<dyn Fn(&Stored) -> bool>;
+
 /// What is stored of a point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
@@ -133,7 +136,7 @@ impl Random {
     }
 
     /// A filter and what it says, in words of the model.
-    pub fn filter(&mut self) -> (Option<Filter>, Box<dyn Fn(&Stored) -> bool>) {
+    pub fn filter(&mut self) -> (Option<Filter>, Passes) {
         let color = self.color();
         let is_color = move |stored: &Stored| stored.payload["color"] == color;
         let color_test = equal("color", Scalar::Text(color.to_owned()));
