@@ -5,7 +5,7 @@
 //! fornax.db       keys (SQLite)                            models/     weights and manifests
 //! run/address     host:port the server listens on          run/url     the same as a client needs it
 //! run/runners/    sockets and pids of model processes      embedded.json   which shipped model was offered
-//! cache/          kept results, when a disk is allowed
+//! cache/          kept results, when a disk is allowed     science/    science models by tenant
 //! ```
 
 use std::io;
@@ -67,6 +67,11 @@ impl DataDirectory {
     /// Kept results of deterministic calls.
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")
+    }
+
+    /// Science models, by tenant.
+    pub fn science(&self) -> PathBuf {
+        self.root.join("science")
     }
 
     /// The model store's directory.

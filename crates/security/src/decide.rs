@@ -39,11 +39,21 @@ pub enum Action {
     RevokeKey,
     /// Read the server's configuration.
     ReadConfiguration,
+    /// See the science models of the own tenant and their trainings.
+    ListScience,
+    /// Evaluate science models and compute with strings.
+    RunScience,
+    /// Make, train and delete science models of the own tenant.
+    ManageScience,
+    /// See what the result cache holds and did.
+    ReadCache,
+    /// Drop kept results: the own tenant's, or with `admin` everybody's.
+    ClearCache,
 }
 
 impl Action {
     /// Every action, for tests and tables that must be complete.
-    pub const ALL: [Action; 17] = [
+    pub const ALL: [Action; 22] = [
         Action::ReadHealth,
         Action::ReadMetrics,
         Action::ListModels,
@@ -61,6 +71,11 @@ impl Action {
         Action::CreateKey,
         Action::RevokeKey,
         Action::ReadConfiguration,
+        Action::ListScience,
+        Action::RunScience,
+        Action::ManageScience,
+        Action::ReadCache,
+        Action::ClearCache,
     ];
 
     /// Scopes of which one is enough, the one to name in a refusal first; `admin` is always enough. `None`: open to
@@ -70,16 +85,22 @@ impl Action {
             Action::ReadHealth => None,
             Action::ReadMetrics => Some(&[Scope::Metrics]),
             // Whoever manages models must be able to see them.
-            Action::ListModels => Some(&[Scope::Inference, Scope::Models]),
-            Action::Generate | Action::Embed | Action::Rerank | Action::Tokenize => {
-                Some(&[Scope::Inference])
-            }
+            Action::ListModels | Action::ListScience => Some(&[Scope::Inference, Scope::Models]),
+            Action::Generate
+            | Action::Embed
+            | Action::Rerank
+            | Action::Tokenize
+            | Action::RunScience => Some(&[Scope::Inference]),
             Action::ReadRunners
             | Action::PullModel
             | Action::LoadModel
             | Action::UnloadModel
             | Action::CopyModel
-            | Action::DeleteModel => Some(&[Scope::Models]),
+            | Action::DeleteModel
+            | Action::ManageScience
+            | Action::ClearCache => Some(&[Scope::Models]),
+            // Counters only, as the metrics show them too.
+            Action::ReadCache => Some(&[Scope::Metrics, Scope::Models]),
             Action::ListKeys
             | Action::CreateKey
             | Action::RevokeKey
@@ -185,9 +206,21 @@ mod tests {
         use Action::*;
         assert_eq!(
             allowed(Scope::Inference),
-            [ReadHealth, ListModels, Generate, Embed, Rerank, Tokenize]
+            [
+                ReadHealth,
+                ListModels,
+                Generate,
+                Embed,
+                Rerank,
+                Tokenize,
+                ListScience,
+                RunScience
+            ]
         );
-        assert_eq!(allowed(Scope::Metrics), [ReadHealth, ReadMetrics]);
+        assert_eq!(
+            allowed(Scope::Metrics),
+            [ReadHealth, ReadMetrics, ReadCache]
+        );
         assert_eq!(
             allowed(Scope::Models),
             [
@@ -198,7 +231,11 @@ mod tests {
                 LoadModel,
                 UnloadModel,
                 CopyModel,
-                DeleteModel
+                DeleteModel,
+                ListScience,
+                ManageScience,
+                ReadCache,
+                ClearCache
             ]
         );
     }

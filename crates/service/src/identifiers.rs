@@ -24,6 +24,13 @@ pub(crate) fn request() -> Result<String> {
     random(29)
 }
 
+/// The id of a training: 128 random bits, so that nobody guesses another's.
+pub(crate) fn task() -> Result<String> {
+    let mut bytes = [0u8; 16];
+    entropy::fill(&mut bytes).map_err(failures::internal)?;
+    Ok(hex::encode(bytes))
+}
+
 /// The id of a tool call. Some templates insist on nine letters and digits.
 pub(crate) fn call(short: bool) -> Result<String> {
     if short {

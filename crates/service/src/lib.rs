@@ -9,11 +9,13 @@ mod failures;
 mod generation;
 mod identifiers;
 mod inference_calls;
+mod kept;
 mod limits;
 mod prepare;
 mod pulling;
 mod results;
 mod runtime;
+pub mod science;
 mod service;
 mod signals;
 mod supervised;
@@ -22,9 +24,11 @@ mod tests;
 mod types;
 
 pub use administration::*;
+pub use cache::{RemoteState, Statistics as CacheStatistics};
 pub use error::{Error, ErrorKind, Result};
 pub use limits::RequestLimits;
 pub use results::ResultLifetimes;
+pub use science::ScienceOptions;
 pub use security::{
     Action, CreatedKey, Identity, KeyRecord, KeyStatus, NewKey, Scope, Scopes, TenantId,
 };

@@ -25,6 +25,8 @@ pub struct ResultLifetimes {
     pub embeddings: Duration,
     /// Generations that are greedy or seeded.
     pub generations: Duration,
+    /// Inferences of science models and string computations.
+    pub science: Duration,
 }
 
 /// The results kept, or none.
@@ -47,6 +49,11 @@ pub(crate) type Events = Pin<Box<dyn Stream<Item = Result<GenerationEvent>> + Se
 impl Results {
     pub(crate) fn new(cache: Option<Arc<Cache>>, lifetimes: ResultLifetimes) -> Self {
         Results { cache, lifetimes }
+    }
+
+    /// The cache, when there is one.
+    pub(crate) fn cache(&self) -> Option<Arc<Cache>> {
+        self.cache.clone()
     }
 
     /// The cache, unless the call wants a fresh result or results of its kind are not kept.

@@ -23,6 +23,7 @@ use crate::prepare;
 use crate::pulling;
 use crate::results::{ResultLifetimes, Results};
 use crate::runtime::ModelRuntime;
+use crate::science::{Science, ScienceOptions};
 
 /// What a service is made of.
 pub struct ServiceOptions {
@@ -42,6 +43,8 @@ pub struct ServiceOptions {
     pub cache: Option<Arc<cache::Cache>>,
     /// For how long.
     pub lifetimes: ResultLifetimes,
+    /// Where science models are and compute.
+    pub science: ScienceOptions,
 }
 
 /// Everything Fornax can do. Every method checks what its caller may do, whatever the surface did before.
@@ -54,6 +57,7 @@ pub struct Service {
     pub(crate) load: LoadOptions,
     pull: PullOptions,
     pub(crate) results: Results,
+    pub(crate) science: Science,
     draining: AtomicBool,
     in_flight: watch::Sender<usize>,
     /// What the last look at the parts found, and when.
@@ -80,6 +84,7 @@ impl Service {
             load: options.load,
             pull: options.pull,
             results: Results::new(options.cache, options.lifetimes),
+            science: Science::new(options.science),
             draining: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
             health: tokio::sync::Mutex::new(None),
@@ -364,9 +369,10 @@ impl Service {
         reason
     }
 
-    /// Takes no new work from now on; what runs goes on.
+    /// Takes no new work from now on; what runs goes on, but trainings end and keep what they have learnt.
     pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+        self.science.cancel_trainings();
     }
 
     /// Whether the server is finishing.

@@ -16,6 +16,8 @@ pub(crate) enum Operation {
     Completion,
     Embedding,
     Tokenize,
+    /// A call of the science models, by its name.
+    Science(&'static str),
 }
 
 impl Operation {
@@ -25,6 +27,7 @@ impl Operation {
             Operation::Completion => "completion",
             Operation::Embedding => "embedding",
             Operation::Tokenize => "tokenize",
+            Operation::Science(name) => name,
         }
     }
 }

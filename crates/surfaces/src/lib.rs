@@ -5,6 +5,7 @@
 
 mod admin;
 mod body;
+mod dredge;
 mod duration;
 mod failure;
 mod freshness;
@@ -14,6 +15,7 @@ mod mcp;
 mod middleware;
 mod openai;
 mod options;
+mod science;
 mod state;
 mod table;
 

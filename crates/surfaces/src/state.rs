@@ -5,6 +5,7 @@ use std::sync::Arc;
 use service::Service;
 use tokio::sync::Semaphore;
 
+use crate::dredge;
 use crate::mcp;
 use crate::options::SurfaceOptions;
 
@@ -20,6 +21,8 @@ pub struct Shared {
     pub bodies: Arc<Semaphore>,
     /// The Model Context Protocol's server: its sessions and tasks.
     pub mcp: mcp::Endpoint,
+    /// What DREDGE's `get_metrics` shows.
+    pub dredge: dredge::Meters,
 }
 
 /// Handle that axum clones per request.

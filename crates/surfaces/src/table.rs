@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::failure::{Failure, Surface};
 use crate::options::SurfaceOptions;
 use crate::state::{App, Shared};
-use crate::{admin, body, health, mcp, middleware, openai};
+use crate::{admin, body, dredge, health, mcp, middleware, openai, science};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +91,31 @@ static TABLE: &[RouteFact] = &[
     route!(POST "/fornax/v1/models/unload", UnloadModel, admin::unload),
     route!(POST "/fornax/v1/models/pull", PullModel, admin::pull),
     route!(POST "/fornax/v1/models/copy", CopyModel, admin::copy),
+    // DREDGE's dialect; its operations come to /mcp
+    route!(GET "/dredge", ListScience, dredge::capabilities),
+    route!(POST "/lift", RunScience, dredge::lift),
+    // science models
+    route!(GET "/fornax/v1/science/devices", ListScience, science::devices),
+    route!(GET "/fornax/v1/science/models", ListScience, science::list),
+    route!(POST "/fornax/v1/science/models", ManageScience, science::create),
+    route!(GET "/fornax/v1/science/models/{name}", ListScience, science::model),
+    route!(DELETE "/fornax/v1/science/models/{name}", ManageScience, science::remove),
+    route!(GET "/fornax/v1/science/models/{name}/parameters", ListScience, science::parameters),
+    route!(GET "/fornax/v1/science/models/{name}/onnx", ListScience, science::onnx),
+    route!(GET "/fornax/v1/science/models/{name}/safetensors", ListScience, science::safetensors),
+    route!(POST "/fornax/v1/science/infer", RunScience, science::infer),
+    route!(GET "/fornax/v1/science/trainings", ListScience, science::trainings),
+    route!(POST "/fornax/v1/science/trainings", ManageScience, science::begin_training),
+    route!(GET "/fornax/v1/science/trainings/{id}", ListScience, science::training),
+    route!(DELETE "/fornax/v1/science/trainings/{id}", ManageScience, science::cancel_training),
+    route!(POST "/fornax/v1/science/spectrum", RunScience, science::spectrum),
+    route!(POST "/fornax/v1/science/string-parameters", RunScience, science::string_parameters),
+    route!(POST "/fornax/v1/science/compactification", RunScience, science::compactification),
+    route!(POST "/fornax/v1/science/lift", RunScience, science::lift),
+    route!(POST "/fornax/v1/science/unified", RunScience, science::unified),
+    // the result cache
+    route!(GET "/fornax/v1/cache", ReadCache, science::cache_statistics),
+    route!(DELETE "/fornax/v1/cache", ClearCache, science::cache_clear),
     route!(GET "/fornax/v1/keys", ListKeys, admin::list_keys),
     route!(POST "/fornax/v1/keys", CreateKey, admin::create_key),
     route!(DELETE "/fornax/v1/keys/{id}", RevokeKey, admin::revoke_key),
@@ -129,6 +154,7 @@ pub fn router(service: Arc<Service>, options: SurfaceOptions) -> Router {
         service,
         bodies: body::room(options.body_bytes_max),
         mcp: mcp::Endpoint::new(&options),
+        dredge: dredge::Meters::default(),
         options,
         capacity,
     });

@@ -1,7 +1,9 @@
 //! The middleware stack and the route table, from outside: who gets in, and how every refusal looks.
 
+mod dredge;
 mod harness;
 mod mcp;
+mod science;
 
 use std::time::Duration;
 

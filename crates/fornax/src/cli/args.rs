@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use super::cache::CacheCommand;
+use super::science::args::ScienceCommand;
 use crate::exit::{Ended, Exit};
 
 /// Serve AI models from one binary.
@@ -123,6 +125,21 @@ pub enum Command {
         after_help = "For clients that start their servers themselves; in their configuration:\n  {\"command\": \"fornax\", \"args\": [\"mcp\"], \"env\": {\"FORNAX_URL\": \"http://127.0.0.1:8080\", \"FORNAX_API_KEY\": \"fx-…\"}}\n\nThe server and the key are found as by `fornax ps`. Clients that speak HTTP need no such helper: the server answers at /mcp."
     )]
     Mcp,
+    /// Train, evaluate and plot science models; needs no server
+    #[command(
+        after_help = "Examples:\n  fornax science train chirp --config '{\"type\":\"ensemble\",\"n_waves\":8}' --thorough\n  fornax science infer chirp --inputs '{\"x\":[0.5,1.0],\"t\":[0.0]}'\n  fornax science plot fit chirp --out fit.svg\n  fornax science load --tasks 1000 --workers 4\n\nModels are those of the data directory's tenant 'default', which a server on it serves too."
+    )]
+    Science {
+        /// What to do
+        #[command(subcommand)]
+        command: ScienceCommand,
+    },
+    /// See and empty the result cache of a running server
+    Cache {
+        /// What to do with it
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
     /// Make, list and end API keys
     Keys {
         /// What to do with keys

@@ -19,12 +19,24 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// # Errors
 /// No server is known or reachable, it refuses the key, or it answers something else than JSON.
 pub async fn get(context: &Context, path: &str) -> anyhow::Result<Value> {
+    ask(context, reqwest::Method::GET, path).await
+}
+
+/// Sends `DELETE` for `path` and reads the answer as JSON.
+///
+/// # Errors
+/// As [`get`].
+pub async fn delete(context: &Context, path: &str) -> anyhow::Result<Value> {
+    ask(context, reqwest::Method::DELETE, path).await
+}
+
+async fn ask(context: &Context, method: reqwest::Method, path: &str) -> anyhow::Result<Value> {
     let base = server_url(context)?;
     let url = format!("{}{path}", base.trim_end_matches('/'));
     let mut request = reqwest::Client::builder()
         .timeout(TIMEOUT)
         .build()?
-        .get(&url);
+        .request(method, &url);
     if let Some(key) = key(context)? {
         request = request.bearer_auth(key.expose());
     }
@@ -55,6 +67,7 @@ pub async fn get(context: &Context, path: &str) -> anyhow::Result<Value> {
         401 | 403 => Exit::Denied,
         404 => Exit::NotFound,
         429 | 503 => Exit::Unavailable,
+        501 => Exit::NotSupported,
         _ => Exit::Failure,
     };
     Err(Ended::error(

@@ -2,6 +2,7 @@
 //! standard output is the answer, everything else goes to standard error.
 
 pub mod args;
+mod cache;
 mod client;
 mod convert;
 mod doctor;
@@ -12,6 +13,7 @@ mod output;
 mod ps;
 mod pull;
 mod run;
+mod science;
 
 use std::process::ExitCode;
 
@@ -97,6 +99,8 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Cp { from, to } => models::copy(&context, &from, &to)?,
         Command::Ps { json } => ps::ps(&context, json)?,
         Command::Keys { command } => keys::keys(&context, command)?,
+        Command::Science { command } => science::science(&context, command)?,
+        Command::Cache { command } => cache::cache(&context, command)?,
         Command::Mcp => return mcp::mcp(&context),
         Command::Doctor { json } => return doctor::doctor(&context, json),
         Command::Convert(convert) => convert::convert(&context, &convert)?,

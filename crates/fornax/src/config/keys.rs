@@ -8,7 +8,7 @@ use platform::Secret;
 
 use super::declare::{KeyFact, Raw, SectionFact, Value, settings};
 use super::values::{
-    Auto, ByteCount, CacheType, FlashAttention, Keep, LogFormat, Span, WaitPolicy,
+    Auto, ByteCount, CacheType, FlashAttention, Keep, LogFormat, ScienceDevice, Span, WaitPolicy,
 };
 
 settings! {
@@ -107,6 +107,15 @@ settings! {
         embeddings_ttl: Span = "24h",
         /// How long greedy or seeded answers are kept; "0s": not at all.
         generations_ttl: Span = "1h",
+        /// How long results of science models and string computations are kept; "0s": not at all.
+        science_ttl: Span = "1h",
+    }
+    /// Science models.
+    science: ScienceSettings {
+        /// Where they compute: auto, cpu, cuda or metal. What this build or machine lacks falls back to cpu, with a warning.
+        device: ScienceDevice = "auto",
+        /// Trainings at once; more wait. Each uses every processor.
+        trainings_max: u32 = "1",
     }
     /// Bounds on what clients may ask at once.
     limits: LimitSettings {

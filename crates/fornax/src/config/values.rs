@@ -351,6 +351,17 @@ words! {
         /// About one byte per number.
         Byte = "q8_0",
     }
+    /// Where science models compute.
+    ScienceDevice, "auto, cpu, cuda or metal" {
+        /// The best there is.
+        Auto = "auto",
+        /// The processor.
+        Cpu = "cpu",
+        /// An NVIDIA graphics processor.
+        Cuda = "cuda",
+        /// An Apple graphics processor.
+        Metal = "metal",
+    }
     /// Whether attention is computed without its whole matrix.
     FlashAttention, "auto, on or off" {
         /// Where the engine says it helps.

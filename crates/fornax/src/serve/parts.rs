@@ -11,13 +11,14 @@ use cache::{Cache, CacheOptions};
 use inference::runner::{LoadOptions, OpenMpWait, Supervisor, SupervisorOptions};
 use inference::store::ModelStore;
 use inference::store::pull::PullOptions;
+use physics::device::DeviceRequest;
 use platform::Clock;
 use security::{Identity, KeyStore, Scope, Scopes, TenantId};
-use service::{RequestLimits, ResultLifetimes, Service, ServiceOptions};
+use service::{RequestLimits, ResultLifetimes, ScienceOptions, Service, ServiceOptions};
 
 use crate::cli::Context;
 use crate::config::keys::{CacheSettings, ModelSettings, Settings};
-use crate::config::values::{Auto, Keep, WaitPolicy};
+use crate::config::values::{Auto, Keep, ScienceDevice, WaitPolicy};
 
 /// What is left to everything but models when the memory budget is automatic: a tenth of what is available.
 const MEMORY_RESERVE_DIVISOR: u64 = 10;
@@ -58,6 +59,12 @@ pub async fn assemble(
         lifetimes: ResultLifetimes {
             embeddings: settings.cache.embeddings_ttl.0,
             generations: settings.cache.generations_ttl.0,
+            science: settings.cache.science_ttl.0,
+        },
+        science: ScienceOptions {
+            device: device_request(settings.science.device),
+            trainings_max: settings.science.trainings_max as usize,
+            ..ScienceOptions::new(context.directory.science())
         },
     };
     let service = Service::new(options, supervisor.clone());
@@ -161,6 +168,15 @@ pub fn result_cache(settings: &CacheSettings, directory: PathBuf) -> anyhow::Res
     Ok(Some(
         Cache::open(options).context("could not open the result cache")?,
     ))
+}
+
+fn device_request(device: ScienceDevice) -> DeviceRequest {
+    match device {
+        ScienceDevice::Auto => DeviceRequest::Auto,
+        ScienceDevice::Cpu => DeviceRequest::Cpu,
+        ScienceDevice::Cuda => DeviceRequest::Cuda,
+        ScienceDevice::Metal => DeviceRequest::Metal,
+    }
 }
 
 fn automatic_budget() -> u64 {

@@ -1,6 +1,6 @@
 //! The string's modes coupled to Quasimoto coordinates, and the field that the modes make together.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Vibration;
 use crate::error::{PhysicsError, check_count, check_finite};
@@ -35,7 +35,7 @@ impl Default for FieldRequest {
 }
 
 /// The mean of the modes' displacements along the string.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Field {
     /// The positions.
     pub x_coordinates: Vec<f64>,

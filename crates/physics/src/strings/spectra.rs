@@ -4,7 +4,7 @@
 //! "Superstring Theory" vol. 1, section 2.3; Polchinski, "String Theory" vol. 1, equations 1.3.36 (open) and 8.3.2 and
 //! 8.3.3 (circle). Only 26 dimensions keep Lorentz invariance; other numbers are allowed and said to be non-critical.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{PhysicsError, check_count, check_positive};
 
@@ -16,7 +16,7 @@ pub const LEVELS_MAX: usize = 512;
 pub const QUANTA_MAX: usize = 32;
 
 /// One mass level of the open bosonic string.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpenLevel {
     /// The level `N`: the sum of the oscillators' mode numbers.
     pub level: usize,
@@ -28,7 +28,7 @@ pub struct OpenLevel {
 }
 
 /// The open bosonic string's levels.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpenBosonic {
     /// The dimensions of space and time, `D`.
     pub dimensions: usize,
@@ -41,7 +41,7 @@ pub struct OpenBosonic {
 }
 
 /// One state of the closed bosonic string with one dimension on a circle.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClosedState {
     /// Quanta of momentum around the circle, `n`.
     pub momentum: i64,

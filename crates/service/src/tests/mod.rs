@@ -3,6 +3,7 @@
 mod chat;
 mod failures;
 mod results;
+mod science;
 mod scripted;
 mod tenancy;
 
@@ -74,7 +75,9 @@ async fn bench_keeping(replies: Vec<Reply>, lifetime: Option<std::time::Duration
         lifetimes: crate::ResultLifetimes {
             embeddings: lifetime.unwrap_or_default(),
             generations: lifetime.unwrap_or_default(),
+            science: lifetime.unwrap_or_default(),
         },
+        science: crate::ScienceOptions::new(directory.path().join("science")),
     };
     Bench {
         service: Service::assemble(options, runtime.clone()),

@@ -8,14 +8,16 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use rmcp::model::{ErrorCode, ProtocolVersion};
-use serde_json::{Value, json};
+use serde_json::Value;
 use service::{Error, ErrorKind, Identity};
 use tracing::Span;
 
 use super::endpoint::Answer;
 use super::messages::{self, error_body};
 use crate::body::JsonValue;
+use crate::dredge;
 use crate::failure::{Failure, Surface};
+use crate::freshness::Fresh;
 use crate::state::App;
 
 /// Where the older revisions carry the session.
@@ -43,7 +45,9 @@ pub async fn receive(
         Err(failure) => return failure.into_response(),
     };
     if is_dredge(&body) {
-        return dredge_is_not_built();
+        let fresh = Fresh::of(&parts.headers).0;
+        let answer = dredge::operate(&app, &identity, &body, fresh).await;
+        return axum::Json(answer).into_response();
     }
     if let Err(malformed) = messages::classify(&body) {
         return malformed.into_response();
@@ -245,11 +249,4 @@ fn refusal(status: StatusCode, headers: &HeaderMap, text: &str) -> Response {
 fn is_dredge(body: &Value) -> bool {
     body.as_object()
         .is_some_and(|body| body.contains_key("operation") && !body.contains_key("jsonrpc"))
-}
-
-/// DREDGE's envelope around the news that its operations are not built yet.
-fn dredge_is_not_built() -> Response {
-    let body =
-        json!({"success": false, "error": "DREDGE's operations are not supported by this version"});
-    (StatusCode::NOT_IMPLEMENTED, axum::Json(body)).into_response()
 }

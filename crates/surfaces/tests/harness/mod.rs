@@ -85,7 +85,9 @@ impl Harness {
             lifetimes: service::ResultLifetimes {
                 embeddings: std::time::Duration::ZERO,
                 generations: std::time::Duration::ZERO,
+                science: std::time::Duration::ZERO,
             },
+            science: service::ScienceOptions::new(directory.path().join("science")),
         };
         let supervisor = Supervisor::new(runners).expect("supervisor");
         let service = Arc::new(Service::new(options, supervisor));

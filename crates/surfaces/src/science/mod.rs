@@ -1,0 +1,12 @@
+//! Science models under `/fornax/v1/science`, and the result cache under `/fornax/v1/cache`. Errors are ours:
+//! `{"error": {"kind", "message", "field", "code"}}`.
+
+mod convert;
+mod routes;
+mod types;
+
+pub use routes::{
+    begin_training, cache_clear, cache_statistics, cancel_training, compactification, create,
+    devices, infer, lift, list, model, onnx, parameters, remove, safetensors, spectrum,
+    string_parameters, training, trainings, unified,
+};
