@@ -63,13 +63,14 @@ pub struct DatabaseOptions {
 }
 
 impl Default for DatabaseOptions {
-    /// No budget, one maintenance thread of niceness 10, 1,000 open collections, the machine's clock and disk.
+    /// No budget, one maintenance thread of niceness 10, 500 open collections (each that was written holds a
+    /// file, and a process may by default have 1,024), the machine's clock and disk.
     fn default() -> Self {
         DatabaseOptions {
             memory_budget_bytes: None,
             maintenance_threads: 1,
             niceness: 10,
-            open_collections_max: 1_000,
+            open_collections_max: 500,
             collection: CollectionOptions::default(),
             clock: Clock::system(),
             disk: Arc::new(RealDisk),

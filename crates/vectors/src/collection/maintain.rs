@@ -498,8 +498,11 @@ impl Collection {
             let new_rows = largest.map(|(place, index)| {
                 let mut new_rows = vec![u32::MAX; index.rows() as usize];
                 for (new, at) in (0..).zip(order) {
-                    if at.source as usize == place {
-                        new_rows[at.row as usize] = new;
+                    if at.source as usize == place
+                        && let Some(old) = sources[place].slot_of(&name, at.row)
+                        && let Some(new) = merged.slot_of(&name, new)
+                    {
+                        new_rows[old as usize] = new;
                     }
                 }
                 new_rows

@@ -13,7 +13,8 @@
 //! payl.0   bytes                    payloads, JSON objects; an empty one takes no bytes
 //!          for the vector that stands at place `v` of the facts:
 //! pres.v   u64 x ceil(rows / 64)    bit r % 64 of word r / 64: whether row r has the vector; missing when all have
-//! vect.v   values x rows            dense: `dimensions` values of the datatype for each row, zeros for rows without
+//! vect.v   values x vectors         dense: `dimensions` values of the datatype for each row that has the vector; as many as
+//!                                   there are rows when zeros stand for those without, as the first version wrote them
 //!                                   multi: the vectors of all rows, one after another
 //! star.v   u64 x (rows + 1)         multi and sparse: where each row's vectors (entries) begin, and the end of the last
 //! indi.v   u32 x entries            sparse: dimensions, rising within a row

@@ -16,6 +16,7 @@ mod derived;
 mod indexes;
 mod layout;
 mod rows;
+mod slots;
 mod vectors;
 pub(crate) mod write;
 
@@ -195,6 +196,11 @@ impl SealedSegment {
         }
     }
 
+    /// The place of a row's vector among those that an index of the vectors `name` knows.
+    pub(crate) fn slot_of(&self, name: &str, row: u32) -> Option<u32> {
+        self.rows.vectors().get(name)?.slot_of(row)
+    }
+
     /// The place of a vector among the segment's, which is the order of their names.
     fn place_of(&self, name: &str) -> Option<usize> {
         self.rows.vectors().keys().position(|other| other == name)
@@ -359,6 +365,19 @@ impl SegmentView for SealedSegment {
         let Some(column) = self.rows.vectors().get(query.name) else {
             return Ok(());
         };
+        if let (Some(dense), Some(slots), Vector::Dense(values)) =
+            (column.dense(), column.slots(), query.vector)
+        {
+            let filter = slots.allowed(allowed);
+            let allowed = Allowed {
+                live: None,
+                filter: filter.as_ref(),
+            };
+            let mut best = self.search_dense(query, values, dense, allowed, scratch)?;
+            slots.into_rows(&mut best);
+            found.extend(best.into_iter().filter(|one| one.rank >= query.rank_min));
+            return Ok(());
+        }
         let with_vector;
         let mut allowed = allowed;
         if let Some(present) = column.present() {

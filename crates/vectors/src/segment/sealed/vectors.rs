@@ -6,6 +6,7 @@ use half::f16;
 use platform::mapping::Advice;
 
 use super::layout::{self, VectorKind};
+use super::slots::Slots;
 use crate::error::VectorsError;
 use crate::point::{SparseVector, Vector};
 use crate::quantize::{Originals, SliceOriginals, Values};
@@ -24,7 +25,11 @@ pub(crate) struct StoredVectors {
 
 #[derive(Debug)]
 enum StoredValues {
-    Dense(DenseValues),
+    Dense {
+        vectors: DenseValues,
+        /// `None` when the vectors stand at the places of their rows.
+        slots: Option<Slots>,
+    },
     Multi {
         tokens: DenseValues,
         starts: Bytes,
@@ -89,7 +94,19 @@ impl StoredVectors {
                         starts,
                     }
                 } else if dense.count == rows {
-                    StoredValues::Dense(dense)
+                    StoredValues::Dense {
+                        vectors: dense,
+                        slots: None,
+                    }
+                } else if let Some(slots) = present
+                    .clone()
+                    .map(Slots::new)
+                    .filter(|slots| slots.count() == dense.count)
+                {
+                    StoredValues::Dense {
+                        vectors: dense,
+                        slots: Some(slots),
+                    }
                 } else {
                     return Err(dense
                         .bytes
@@ -131,7 +148,16 @@ impl StoredVectors {
         }
         let mut buffer = Vec::new();
         Ok(Some(match &self.values {
-            StoredValues::Dense(dense) => Vector::Dense(dense.row(row, &mut buffer)?.to_vec()),
+            StoredValues::Dense { vectors, slots } => {
+                let slot = match slots {
+                    Some(slots) => slots.of_row(row),
+                    None => Some(row),
+                };
+                match slot {
+                    Some(slot) => Vector::Dense(vectors.row(slot, &mut buffer)?.to_vec()),
+                    None => return Ok(None),
+                }
+            }
             StoredValues::Multi { tokens, starts } => Vector::Multi(
                 range_of(starts, row)?
                     .map(|token| tokens.row(token as u32, &mut buffer).map(<[f32]>::to_vec))
@@ -147,11 +173,27 @@ impl StoredVectors {
         }))
     }
 
-    /// Single dense vectors, one per row.
+    /// Single dense vectors, one per row or, with slots, one per row that has it.
     pub(crate) fn dense(&self) -> Option<&DenseValues> {
         match &self.values {
-            StoredValues::Dense(dense) => Some(dense),
+            StoredValues::Dense { vectors, .. } => Some(vectors),
             _ => None,
+        }
+    }
+
+    /// Where single dense vectors stand when that is not the places of their rows.
+    pub(crate) fn slots(&self) -> Option<&Slots> {
+        match &self.values {
+            StoredValues::Dense { slots, .. } => slots.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The place of a row's single dense vector among those of the column; `None` when the row has none.
+    pub(crate) fn slot_of(&self, row: u32) -> Option<u32> {
+        match self.slots() {
+            Some(slots) => slots.of_row(row),
+            None => self.has(row).then_some(row),
         }
     }
 

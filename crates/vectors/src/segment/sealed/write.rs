@@ -189,11 +189,8 @@ impl Rows<'_> {
         }
         match facts.kind {
             VectorKind::Dense {
-                dimensions,
-                datatype,
-                multi,
-                ..
-            } => self.write_dense(writer, place, &facts.name, dimensions, datatype, multi),
+                datatype, multi, ..
+            } => self.write_dense(writer, place, &facts.name, datatype, multi),
             VectorKind::Sparse => self.write_sparse(writer, place, &facts.name),
         }
     }
@@ -203,13 +200,11 @@ impl Rows<'_> {
         writer: &mut ContainerWriter<'_>,
         place: usize,
         name: &str,
-        dimensions: u32,
         datatype: Datatype,
         multi: bool,
     ) -> Result<(), VectorsError> {
         let mut starts = vec![0u64];
         writer.section_with(layout::values(place), |sink| {
-            let zeros = vec![0; dimensions as usize * layout::value_bytes(datatype)];
             let mut bytes = Vec::new();
             for at in self.order {
                 bytes.clear();
@@ -222,8 +217,7 @@ impl Rows<'_> {
                             encode(values, datatype, &mut bytes);
                         }
                     }
-                    _ if multi => {}
-                    _ => bytes.extend_from_slice(&zeros),
+                    _ => {}
                 }
                 starts.push(starts[starts.len() - 1] + count);
                 sink.put(&bytes)?;
