@@ -56,7 +56,7 @@ soak: build ## long runs: memory, restarts and kills under load (SOAK_MINUTES=30
 	@scripts/soak.sh $(BIN_RELEASE) "$${SOAK_MINUTES:-30}"
 
 .PHONY: fuzz
-fuzz: ## fuzz a parser, or the vector engine against a model: make fuzz TARGET=gguf|safetensors|vectors SECONDS_MAX=60
+fuzz: ## fuzz a parser, or the vector engine against a model: make fuzz TARGET=gguf|safetensors|log|container|manifest|vectors SECONDS_MAX=60
 	@scripts/fuzz.sh "$${TARGET:-gguf}" "$${SECONDS_MAX:-60}"
 
 .PHONY: deny

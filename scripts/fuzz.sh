@@ -11,7 +11,13 @@ fi
 if rustup toolchain list 2>/dev/null | grep -q nightly && command -v cargo-fuzz >/dev/null 2>&1; then
   # New inputs go to the first directory; the checked-in files, good and damaged, are where it starts.
   mkdir -p "fuzz/corpus/$target"
-  cd fuzz && exec cargo +nightly fuzz run "$target" "corpus/$target" "../testdata/malformed/$target" \
-    "../testdata/wellformed/$target" -- -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10
+  case $target in
+    log | container | manifest)
+      cp --backup=numbered $(find testdata/formats -name '*.log' -o -name '*.fxv' -o -name MANIFEST) "fuzz/corpus/$target/"
+      kept=() ;;
+    *) kept=("../testdata/malformed/$target" "../testdata/wellformed/$target") ;;
+  esac
+  cd fuzz && exec cargo +nightly fuzz run "$target" "corpus/$target" "${kept[@]}" \
+    -- -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10
 fi
 exec cargo run --release --manifest-path fuzz/Cargo.toml --bin mutate -- "$target" "$seconds"

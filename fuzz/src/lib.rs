@@ -9,6 +9,8 @@ pub mod files {
     pub mod safetensors;
 }
 
+pub mod vectors_files;
+
 use std::io::Cursor;
 
 use files::gguf::GgufHeader;
@@ -18,7 +20,13 @@ use files::safetensors::SafetensorsHeader;
 pub type Target = fn(&[u8]);
 
 /// Targets by name.
-pub const TARGETS: &[(&str, Target)] = &[("gguf", gguf), ("safetensors", safetensors)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("gguf", gguf),
+    ("safetensors", safetensors),
+    ("log", vectors_files::log),
+    ("container", vectors_files::container),
+    ("manifest", vectors_files::manifest),
+];
 
 /// Reads a GGUF header and asks it everything.
 pub fn gguf(bytes: &[u8]) {

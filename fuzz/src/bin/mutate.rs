@@ -89,24 +89,52 @@ fn mutate(bytes: &mut Vec<u8>, pool: &[Vec<u8>], random: &mut Random) {
     }
 }
 
+/// The checked-in files that a target starts from.
 fn corpus(target: &str) -> std::io::Result<Vec<Vec<u8>>> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata");
     let mut paths = Vec::new();
-    for part in ["malformed", "wellformed"] {
-        for entry in std::fs::read_dir(data.join(part).join(target))? {
-            paths.push(entry?.path());
+    if matches!(target, "gguf" | "safetensors") {
+        for part in ["malformed", "wellformed"] {
+            files_below(&data.join(part).join(target), &mut paths)?;
         }
+    } else {
+        files_below(&data.join("formats"), &mut paths)?;
+        paths.retain(|path| target_of(path) == Some(target));
     }
     // The order of a directory is no property of the seed.
     paths.sort();
     paths.iter().map(std::fs::read).collect()
 }
 
+/// Which target reads a kept file of the vector engine.
+fn target_of(path: &Path) -> Option<&'static str> {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("fxv") => Some("container"),
+        Some("log") => Some("log"),
+        _ => ["MANIFEST", "SNAPSHOT"]
+            .iter()
+            .any(|name| path.ends_with(name))
+            .then_some("manifest"),
+    }
+}
+
+fn files_below(directory: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files_below(&path, paths)?;
+        } else {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let name = arguments.first().map(String::as_str).unwrap_or_default();
     let Some((_, target)) = TARGETS.iter().find(|(known, _)| *known == name) else {
-        eprintln!("usage: mutate gguf|safetensors [SECONDS] [SEED]");
+        eprintln!("usage: mutate gguf|safetensors|log|container|manifest [SECONDS] [SEED]");
         return ExitCode::from(2);
     };
     let number = |index: usize, default: u64| {

@@ -1,9 +1,9 @@
 //! The manifest of a collection: which files are its state. Replaced as a whole, never changed.
 //!
 //! ```text
-//! ┌──────────────┬───────────┬───────────────┬────────────┬──────────────────────────────┬───────┐
-//! │ "fxvecman" 8 │ version 4 │ JSON crc 4    │ JSON bytes 8 │ zeros 4                    │ crc 4 │ 32 bytes, then JSON
-//! └──────────────┴───────────┴───────────────┴────────────┴──────────────────────────────┴───────┘
+//! ┌──────────────┬───────────┬────────────┬──────────────┬─────────┬───────┐
+//! │ "fxvecman" 8 │ version 4 │ JSON crc 4 │ JSON bytes 8 │ zeros 4 │ crc 4 │ 32 bytes, then JSON
+//! └──────────────┴───────────┴────────────┴──────────────┴─────────┴───────┘
 //! ```
 //! `crc` is the CRC32C of the 28 bytes before it. The JSON is one object, the fields of [`Manifest`]; readers refuse
 //! fields they do not know, because a field unknown may change what the others mean.
