@@ -68,7 +68,13 @@ pub fn payload_indexes() -> Vec<(&'static str, PayloadIndexKind)> {
         ("even", PayloadIndexKind::Bool),
         ("time", PayloadIndexKind::Datetime),
         ("place", PayloadIndexKind::Geo),
-        ("title", PayloadIndexKind::Text { analyzer: None }),
+        (
+            "title",
+            PayloadIndexKind::Text {
+                analyzer: None,
+                scoring: Some(Default::default()),
+            },
+        ),
     ]
 }
 
