@@ -374,7 +374,7 @@ impl SegmentView for SealedSegment {
                 filter: filter.as_ref(),
             };
             let mut best = self.search_dense(query, values, dense, allowed, scratch)?;
-            slots.into_rows(&mut best);
+            slots.give_rows(&mut best);
             found.extend(best.into_iter().filter(|one| one.rank >= query.rank_min));
             return Ok(());
         }

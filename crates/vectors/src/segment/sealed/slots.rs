@@ -80,7 +80,7 @@ impl Slots {
     }
 
     /// Turns the slots of found vectors into rows. Their order stays: rows rise with slots.
-    pub(crate) fn into_rows(&self, found: &mut [Scored]) {
+    pub(crate) fn give_rows(&self, found: &mut [Scored]) {
         for one in found {
             one.row = self.row_of(one.row);
         }
