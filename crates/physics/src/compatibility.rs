@@ -1,7 +1,7 @@
 //! Cache keys as DREDGE makes them: a prefix and the first 16 hexadecimal digits of the SHA-256 of the parameters as Python's
 //! `json.dumps(parameters, sort_keys=True)` writes them.
 //!
-//! That text has sorted keys, `", "` and `": "` between parts, every character outside ASCII as `\uXXXX`, and numbers as Python's
+//! That text has sorted keys, `", "` and `": "` between parts, every character outside ASCII as `\u` and four digits, and numbers as Python's
 //! `repr`: shortest digits that read back the same, an exponent from 1e16 on and below 1e-4, and `1` apart from `1.0`.
 
 use serde_json::{Map, Value};

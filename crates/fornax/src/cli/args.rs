@@ -127,7 +127,7 @@ pub enum Command {
     Mcp,
     /// Train, evaluate and plot science models; needs no server
     #[command(
-        after_help = "Examples:\n  fornax science train chirp --config '{\"type\":\"ensemble\",\"n_waves\":8}' --thorough\n  fornax science infer chirp --inputs '{\"x\":[0.5,1.0],\"t\":[0.0]}'\n  fornax science plot fit chirp --out fit.svg\n  fornax science load --tasks 1000 --workers 4\n\nModels are those of the data directory's tenant 'default', which a server on it serves too."
+        after_help = "Examples:\n  fornax science train chirp --from '{\"type\":\"ensemble\",\"n_waves\":8}' --thorough\n  fornax science infer chirp --inputs '{\"x\":[0.5,1.0],\"t\":[0.0]}'\n  fornax science plot fit chirp --out fit.svg\n  fornax science load --tasks 1000 --workers 4\n\nModels are those of the data directory's tenant 'default', which a server on it serves too."
     )]
     Science {
         /// What to do
@@ -396,6 +396,29 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_flag_of_a_command_hides_a_global_one() {
+        fn walk(command: &clap::Command, globals: &[&str]) {
+            for own in command.get_arguments().filter(|one| !one.is_global_set()) {
+                let id = own.get_id().as_str();
+                assert!(!globals.contains(&id), "{}: {id}", command.get_name());
+            }
+            for inner in command.get_subcommands() {
+                walk(inner, globals);
+            }
+        }
+        let command = Arguments::command();
+        let globals: Vec<&str> = command
+            .get_arguments()
+            .filter(|one| one.is_global_set())
+            .map(|one| one.get_id().as_str())
+            .collect();
+        assert!(globals.contains(&"config"));
+        for inner in command.get_subcommands() {
+            walk(inner, &globals);
+        }
     }
 
     #[test]

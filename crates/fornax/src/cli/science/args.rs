@@ -41,7 +41,7 @@ pub struct TrainArguments {
     pub model: String,
     /// What to make it from, as JSON, when it does not exist
     #[arg(long, value_name = "JSON", default_value = r#"{"type":"ensemble"}"#)]
-    pub config: String,
+    pub from: String,
     /// glitchy-chirp, travelling-chirp, travelling-packet-4d or travelling-packet-6d
     #[arg(long, value_name = "NAME", default_value = "travelling-chirp")]
     pub data: String,

@@ -73,7 +73,7 @@ async fn make_if_missing(session: &Session, arguments: &TrainArguments) -> anyho
         Err(error) if error.kind == ErrorKind::NotFound => {}
         found => return Ok(found.map(drop)?),
     }
-    let config: ModelConfig = json("--config", &arguments.config)?;
+    let config: ModelConfig = json("--from", &arguments.from)?;
     let new = NewScienceModel {
         name: arguments.model.clone(),
         config,
