@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <directory>/
-//!   LOCK                     held while the database is open
+//!   lock                     held while the database is open
 //!   collections/<name>/      MANIFEST, wal/, segments/, snapshots/
 //!   collections/.<name>.…    a restore that was not finished
 //!   imports/                 archives being restored; removed at the next start
