@@ -110,14 +110,14 @@ pub fn point(number: u64) -> Point {
         values: vec![1.0, 2.5, number as f32 + 0.5],
     };
     vectors.insert("words".into(), Vector::Sparse(words));
-    if number % 6 == 0 {
+    if number.is_multiple_of(6) {
         vectors.remove("half");
     }
     let payload = json!({
         "color": (["red", "green", "blue"][number as usize % 3]),
         "number": number,
         "share": number as f64 / 8.0,
-        "even": number % 2 == 0,
+        "even": number.is_multiple_of(2),
         "time": format!("2026-11-{:02}T12:00:00Z", 1 + number % 28),
         "place": {"lat": number as f64, "lon": -(number as f64)},
         "title": format!("Point number {} of the kept ones", number % 9),
