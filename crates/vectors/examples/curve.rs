@@ -49,6 +49,28 @@ fn thread_seconds() -> f64 {
     nanoseconds.unwrap_or(0.0) / 1e9
 }
 
+fn metric_of(name: &str) -> Metric {
+    match name {
+        "cosine" => Metric::Cosine,
+        "dot" => Metric::Dot,
+        "l1" => Metric::Manhattan,
+        _ => Metric::Euclid,
+    }
+}
+
+fn quantization_of(name: &str, dimensions_per_code: u16) -> Quantization {
+    match name {
+        "none" => Quantization::None,
+        "int8" => Quantization::Int8,
+        "int4" => Quantization::Int4,
+        "binary" => Quantization::Binary,
+        "product" => Quantization::Product {
+            dimensions_per_code,
+        },
+        _ => Quantization::Auto,
+    }
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [
@@ -75,26 +97,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (base, queries, truth) = (base?, queries?, truth?);
     let dimensions = base.columns;
     let (mut base_values, mut query_values) = (base.floats(), queries.floats());
-    let metric = match metric.as_str() {
-        "cosine" => Metric::Cosine,
-        "dot" => Metric::Dot,
-        "l1" => Metric::Manhattan,
-        _ => Metric::Euclid,
-    };
+    let metric = metric_of(metric);
     if metric == Metric::Cosine {
         normalise(&mut base_values, dimensions);
         normalise(&mut query_values, dimensions);
     }
-    let quantization = match quantization.as_str() {
-        "none" => Quantization::None,
-        "int8" => Quantization::Int8,
-        "int4" => Quantization::Int4,
-        "binary" => Quantization::Binary,
-        "product" => Quantization::Product {
-            dimensions_per_code: option("per_code", 4.0) as u16,
-        },
-        _ => Quantization::Auto,
-    };
+    let quantization = quantization_of(quantization, option("per_code", 4.0) as u16);
     let bytes: Vec<u8> = base_values.iter().map(|&value| value as u8).collect();
     let mut pairs = bytes.iter().zip(&base_values);
     let values = if pairs.all(|(&byte, &value)| f32::from(byte) == value) {

@@ -168,9 +168,7 @@ impl HnswIndex {
         if header.len() < HEADER_BYTES {
             return Err(wrong("the header is too short"));
         }
-        let word = |at: usize| {
-            u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-        };
+        let word = |at: usize| word_of(header, at);
         if word(4) != VERSION {
             return Err(wrong(format!("version {} is not known", word(4))));
         }
@@ -199,62 +197,7 @@ impl HnswIndex {
             None => Store::zeroed("index", 0)?,
         };
         let twins = Twins::from_store(twins, rows).ok_or_else(|| wrong("a twin was cut off"))?;
-        let codes = match header[8] {
-            0 => Codes::Originals,
-            number @ (1 | 2) => {
-                let width = if number == 1 {
-                    Width::Eight
-                } else {
-                    Width::Four
-                };
-                let seed = u64::from(word(40)) | u64::from(word(44)) << 32;
-                let rotated = header[9] & ROTATED != 0;
-                let centre = match sections(SECTION_CENTRE) {
-                    Some(_) => section(sections, SECTION_CENTRE)?.floats().to_vec(),
-                    None => Vec::new(),
-                };
-                if !centre.is_empty() && centre.len() != dimensions {
-                    return Err(wrong("the centre has another size"));
-                }
-                let coding = Coding {
-                    width,
-                    metric,
-                    dimensions,
-                    rotation: rotated.then(|| Rotation::new(dimensions, seed)),
-                    centre,
-                    step: f32::from_bits(word(36)),
-                    lossless: header[9] & LOSSLESS != 0,
-                };
-                let norms = match sections(SECTION_NORMS) {
-                    Some(_) => section(sections, SECTION_NORMS)?,
-                    None => Store::zeroed("index", 0)?,
-                };
-                let codes = section(sections, SECTION_CODES)?;
-                let codes = ScalarCodes::from_stores(coding, rows, codes, norms)?;
-                Codes::Scalar(Box::new(codes))
-            }
-            3 => {
-                let centre = section(sections, SECTION_CENTRE)?.floats().to_vec();
-                if centre.len() != dimensions {
-                    return Err(wrong("the centre has another size"));
-                }
-                let seed = u64::from(word(40)) | u64::from(word(44)) << 32;
-                let codes = section(sections, SECTION_CODES)?;
-                let terms = section(sections, SECTION_NORMS)?;
-                Codes::Binary(Box::new(BinaryCodes::from_stores(
-                    metric, seed, centre, rows, codes, terms,
-                )?))
-            }
-            4 => Codes::Product(Box::new(ProductCodes::from_stores(
-                metric,
-                dimensions,
-                word(36) as usize,
-                rows,
-                section(sections, SECTION_CENTRE)?,
-                section(sections, SECTION_CODES)?,
-            )?)),
-            other => return Err(wrong(format!("codes of kind {other} are not known"))),
-        };
+        let codes = open_codes(metric, dimensions, rows, header, sections)?;
         let points = word(48) as usize;
         if points > CURVE_POINTS_MAX || header.len() != HEADER_BYTES + points * 8 {
             return Err(wrong("the recall curve has another size"));
@@ -281,6 +224,78 @@ impl HnswIndex {
             curve: Curve::from_points(curve.collect()),
         })
     }
+}
+
+/// The number at a byte of a header that is long enough.
+fn word_of(header: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+}
+
+/// The codes that a checked header describes.
+fn open_codes(
+    metric: Metric,
+    dimensions: usize,
+    rows: u32,
+    header: &[u8],
+    sections: &dyn Fn(SectionId) -> Option<SectionBytes>,
+) -> Result<Codes, VectorsError> {
+    let word = |at: usize| word_of(header, at);
+    Ok(match header[8] {
+        0 => Codes::Originals,
+        number @ (1 | 2) => {
+            let width = if number == 1 {
+                Width::Eight
+            } else {
+                Width::Four
+            };
+            let seed = u64::from(word(40)) | u64::from(word(44)) << 32;
+            let rotated = header[9] & ROTATED != 0;
+            let centre = match sections(SECTION_CENTRE) {
+                Some(_) => section(sections, SECTION_CENTRE)?.floats().to_vec(),
+                None => Vec::new(),
+            };
+            if !centre.is_empty() && centre.len() != dimensions {
+                return Err(wrong("the centre has another size"));
+            }
+            let coding = Coding {
+                width,
+                metric,
+                dimensions,
+                rotation: rotated.then(|| Rotation::new(dimensions, seed)),
+                centre,
+                step: f32::from_bits(word(36)),
+                lossless: header[9] & LOSSLESS != 0,
+            };
+            let norms = match sections(SECTION_NORMS) {
+                Some(_) => section(sections, SECTION_NORMS)?,
+                None => Store::zeroed("index", 0)?,
+            };
+            let codes = section(sections, SECTION_CODES)?;
+            let codes = ScalarCodes::from_stores(coding, rows, codes, norms)?;
+            Codes::Scalar(Box::new(codes))
+        }
+        3 => {
+            let centre = section(sections, SECTION_CENTRE)?.floats().to_vec();
+            if centre.len() != dimensions {
+                return Err(wrong("the centre has another size"));
+            }
+            let seed = u64::from(word(40)) | u64::from(word(44)) << 32;
+            let codes = section(sections, SECTION_CODES)?;
+            let terms = section(sections, SECTION_NORMS)?;
+            Codes::Binary(Box::new(BinaryCodes::from_stores(
+                metric, seed, centre, rows, codes, terms,
+            )?))
+        }
+        4 => Codes::Product(Box::new(ProductCodes::from_stores(
+            metric,
+            dimensions,
+            word(36) as usize,
+            rows,
+            section(sections, SECTION_CENTRE)?,
+            section(sections, SECTION_CODES)?,
+        )?)),
+        other => return Err(wrong(format!("codes of kind {other} are not known"))),
+    })
 }
 
 /// A section that can be read as words.
