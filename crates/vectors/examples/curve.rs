@@ -113,11 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let originals = SliceOriginals::new(dimensions, values);
     let parameters = IndexParameters {
         metric,
-        kind: if option("ivf", 0.0) > 0.0 {
-            IndexKind::Ivf
-        } else {
-            IndexKind::Hnsw
-        },
+        kind: [IndexKind::Hnsw, IndexKind::Ivf][usize::from(option("ivf", 0.0) > 0.0)],
         hnsw: HnswParameters {
             m: option("m", 16.0) as u16,
             ef_construct: option("efc", 200.0) as u32,
