@@ -54,13 +54,14 @@ pub enum Vector {
     Multi(Vec<Vec<f32>>),
 }
 
-/// A point as it is stored: vectors by name (the unnamed vector's name is the empty string).
+/// A point as it is stored: vectors by name (the unnamed vector's name is the empty string). `V` is what its vectors are
+/// given as: the engine stores [`Vector`]s, and callers that accept more (a text to be embedded) turn theirs into them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Point {
+pub struct Point<V = Vector> {
     /// Its identity.
     pub id: PointId,
     /// Its vectors by name.
-    pub vectors: BTreeMap<String, Vector>,
+    pub vectors: BTreeMap<String, V>,
     /// Its payload.
     pub payload: Payload,
     /// When it ceases to exist, in milliseconds since 1970; `None` keeps it.

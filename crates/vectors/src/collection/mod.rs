@@ -14,6 +14,7 @@
 mod batch;
 mod deferred;
 mod edit;
+mod given;
 mod info;
 pub mod limits;
 mod maintain;
@@ -42,6 +43,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use platform::Clock;
 
 pub use deferred::DeferredWork;
+pub use given::VectorPlace;
 pub use info::{Activity, CollectionInfo, SegmentInfo, Status};
 pub use options::CollectionOptions;
 pub(crate) use payload_indexes::of_growing as indexes_of_growing;

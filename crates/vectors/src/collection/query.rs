@@ -91,7 +91,11 @@ impl CollectionSearcher<'_> {
         with: &With,
     ) -> Result<Vec<QueriedPoint>, VectorsError> {
         let wanted = request.stage.limit.saturating_add(request.offset);
-        limits::check("results", wanted, RESULTS_MAX)?;
+        if wanted > RESULTS_MAX {
+            // A limit beyond what is stored means all of it.
+            let wanted = self.collection().points_at_most(wanted)?;
+            limits::check("results", wanted, RESULTS_MAX)?;
+        }
         self.collection()
             .check_with(&self.collection().schema(), with)?;
         let hits = query::execute(self, request)?;

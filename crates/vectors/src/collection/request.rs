@@ -62,15 +62,15 @@ pub struct WriteOutcome {
     pub passed_over: u64,
 }
 
-/// One write of a batch.
+/// One write of a batch; `V` as in [`Point`].
 #[derive(Debug, Clone, PartialEq)]
-pub enum Operation {
+pub enum Operation<V = Vector> {
     /// Store points, replacing those with the same ids as a whole.
-    Upsert(Vec<Point>),
+    Upsert(Vec<Point<V>>),
     /// Delete points.
     Delete(Selection),
     /// Replace the named vectors of points and keep the others.
-    UpdateVectors(Vec<(PointId, BTreeMap<String, Vector>)>),
+    UpdateVectors(Vec<(PointId, BTreeMap<String, V>)>),
     /// Take vectors away from points.
     DeleteVectors {
         /// Whose.

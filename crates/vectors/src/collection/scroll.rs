@@ -28,7 +28,14 @@ impl Collection {
     /// [`VectorsError::Limit`] for a page too large, [`VectorsError::Invalid`] for a filter that makes no sense or for an
     /// offset together with an order, [`VectorsError::Corrupt`] when stored bytes are damaged.
     pub fn scroll(&self, request: &ScrollRequest) -> Result<ScrollPage, VectorsError> {
-        limits::check("results", request.limit, RESULTS_MAX)?;
+        if request.limit > RESULTS_MAX {
+            // Clients ask for a billion points when they mean all of them, which is fine while there are not too many.
+            limits::check("results", self.points_at_most(request.limit)?, RESULTS_MAX)?;
+            return self.scroll(&ScrollRequest {
+                limit: RESULTS_MAX,
+                ..request.clone()
+            });
+        }
         let set = self.current();
         self.check_with(&set.schema, &request.with)?;
         if let Some(filter) = &request.filter {
@@ -70,6 +77,12 @@ impl Collection {
             },
             next,
         })
+    }
+
+    /// The number of points, or `limit` when that is less.
+    pub(super) fn points_at_most(&self, limit: usize) -> Result<usize, VectorsError> {
+        let points = usize::try_from(self.count(None)?).unwrap_or(usize::MAX);
+        Ok(points.min(limit))
     }
 
     /// One entry more than the page holds, when there is one: it tells where the next page begins.

@@ -22,11 +22,11 @@ pub enum Strategy {
 
 /// Two examples that divide the space: nearer to the first is the good side.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ContextPair {
+pub struct ContextPair<T = Target> {
     /// The good side.
-    pub positive: Target,
+    pub positive: T,
     /// The bad side.
-    pub negative: Target,
+    pub negative: T,
 }
 
 /// x / (1 + |x|); infinities stay.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::execute::execute_validated;
-use super::request::{Hit, QueryRequest, Stage};
+use super::request::{Hit, QueryRequest, Stage, Target};
 use super::searcher::Searcher;
 use crate::collection::limits::RESULTS_MAX;
 use crate::error::VectorsError;
@@ -22,9 +22,9 @@ const GROWTH: usize = 4;
 
 /// A query whose hits are grouped.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GroupRequest {
+pub struct GroupRequest<T = Target> {
     /// The query; its limit is not used.
-    pub query: QueryRequest,
+    pub query: QueryRequest<T>,
     /// The field with the value that hits of a group share. A point with several values is in several groups; one with a
     /// value that is neither text nor whole number is in none.
     pub group_by: FieldPath,

@@ -22,6 +22,7 @@ pub mod mmr;
 mod request;
 mod scan;
 pub mod searcher;
+mod targets;
 mod validate;
 
 pub use examples::{ContextPair, Strategy};
@@ -36,3 +37,4 @@ pub use request::{
 };
 pub use scan::scan_by_examples;
 pub use searcher::{ExampleSearch, NearestSearch, Ranked, Searcher, TextSearch};
+pub use targets::TargetPlace;

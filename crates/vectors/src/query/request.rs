@@ -18,22 +18,33 @@ pub struct Hit {
     pub score: f32,
 }
 
-/// A whole query.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct QueryRequest {
+/// A whole query. `T` is what its vectors are given as: [`Target`] is what the engine executes, and callers that accept
+/// more (a text to be embedded) turn theirs into it with [`QueryRequest::try_map_targets`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryRequest<T = Target> {
     /// The root of the tree of stages; its `limit` counts the hits returned.
-    pub stage: Stage,
+    pub stage: Stage<T>,
     /// How many of the best hits are left out.
     pub offset: usize,
 }
 
+impl<T> Default for QueryRequest<T> {
+    /// The first points by id.
+    fn default() -> Self {
+        QueryRequest {
+            stage: Stage::default(),
+            offset: 0,
+        }
+    }
+}
+
 /// One stage of a query.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stage {
+pub struct Stage<T = Target> {
     /// Stages whose results this one merges or scores again. None: this stage searches the collection.
-    pub prefetch: Vec<Stage>,
+    pub prefetch: Vec<Stage<T>>,
     /// What is searched for; `None` without prefetches lists points by id.
-    pub query: Option<Query>,
+    pub query: Option<Query<T>>,
     /// The vector's name (for [`Query::Text`], the field); the empty name is the unnamed vector.
     pub using: String,
     /// Which points may be found, by this stage and all of its prefetches.
@@ -48,7 +59,8 @@ pub struct Stage {
     pub lookup_from: Option<LookupFrom>,
 }
 
-impl Default for Stage {
+impl<T> Default for Stage<T> {
+    /// Ten points by id.
     fn default() -> Self {
         Stage {
             prefetch: Vec::new(),
@@ -98,11 +110,11 @@ pub enum Target {
 
 /// What a stage searches for or does with the results of its prefetches.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Query {
+pub enum Query<T = Target> {
     /// The nearest points; with `mmr`, diverse ones among them.
     Nearest {
         /// Near to what.
-        target: Target,
+        target: T,
         /// Whether and how results are made diverse.
         mmr: Option<Mmr>,
     },
@@ -116,23 +128,23 @@ pub enum Query {
     /// Points like the positive examples and unlike the negative ones.
     Recommend {
         /// Examples to be like.
-        positive: Vec<Target>,
+        positive: Vec<T>,
         /// Examples to be unlike.
-        negative: Vec<Target>,
+        negative: Vec<T>,
         /// How examples become one score.
         strategy: Strategy,
     },
     /// Points near `target` on the positive side of as many pairs as possible.
     Discover {
         /// Near to what.
-        target: Target,
+        target: T,
         /// Pairs that divide the space.
-        context: Vec<ContextPair>,
+        context: Vec<ContextPair<T>>,
     },
     /// Points on the positive side of all pairs, wherever.
     Context {
         /// Pairs that divide the space.
-        context: Vec<ContextPair>,
+        context: Vec<ContextPair<T>>,
     },
     /// Points by a value of their payload. A point with several values is found once for each.
     OrderBy(OrderBy),

@@ -2,10 +2,13 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use vectors::collection::{Collection, Direction, OrderBy, ScrollRequest, SearchRequest, Status};
+use vectors::collection::{
+    Collection, Direction, OrderBy, ScrollRequest, SearchRequest, Status, With,
+};
 use vectors::database::{Database, DatabaseOptions};
 use vectors::filter::Filter;
 use vectors::payload::PayloadIndexKind;
+use vectors::query::{Query, QueryRequest, Stage, Target};
 use vectors::schema::Metric;
 use vectors::{Payload, Point, PointId, SparseVector, Vector};
 
@@ -445,4 +448,41 @@ fn graphs_are_built_kept_through_merges_and_read_again() {
     let info = collection.info().expect("info");
     assert_eq!((info.indexed_rows, info.status), (1_500, Status::Green));
     assert!(recall(&collection, None) >= 0.95);
+}
+
+#[test]
+fn a_limit_far_beyond_what_is_stored_means_all_of_it() {
+    let directory = tempfile::tempdir().expect("directory");
+    let database = open(directory.path(), 500);
+    let collection = database
+        .create_collection("c", plain_schema(4, Metric::Dot))
+        .expect("new");
+    let points = (0..50).map(|id| point(id, &noise_vector(id, 4), json!({})));
+    collection
+        .upsert(points.collect(), &durable())
+        .expect("written");
+    for limit in [999_999_999, usize::MAX] {
+        let page = collection
+            .scroll(&ScrollRequest {
+                limit,
+                ..ScrollRequest::default()
+            })
+            .expect("all");
+        assert_eq!((page.points.len(), page.next), (50, None));
+        let request = QueryRequest {
+            stage: Stage {
+                query: Some(Query::Nearest {
+                    target: Target::Vector(Vector::Dense(noise_vector(1, 4))),
+                    mmr: None,
+                }),
+                limit,
+                ..Stage::default()
+            },
+            offset: 1,
+        };
+        let found = collection
+            .query(&request, &With::nothing())
+            .expect("all but one");
+        assert_eq!(found.len(), 49);
+    }
 }
