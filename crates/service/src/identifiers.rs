@@ -40,6 +40,14 @@ pub(crate) fn call(short: bool) -> Result<String> {
     }
 }
 
+/// The id of a response or of one of its items: 48 random hexadecimal digits behind `prefix`, so that nobody guesses
+/// another's.
+pub(crate) fn item(prefix: &str) -> Result<String> {
+    let mut bytes = [0u8; 24];
+    entropy::fill(&mut bytes).map_err(failures::internal)?;
+    Ok(format!("{prefix}{}", hex::encode(bytes)))
+}
+
 /// A seed nobody chose.
 pub(crate) fn seed() -> Result<u64> {
     entropy::random_u64().map_err(failures::internal)

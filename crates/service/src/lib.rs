@@ -1,6 +1,7 @@
 //! What Fornax can do, as plain async functions on plain types; the only API boundary (see ARCHITECTURE.md).
 
 mod administration;
+mod answering;
 mod catalog;
 mod chat;
 mod embedding;
@@ -13,6 +14,7 @@ mod kept;
 mod limits;
 mod prepare;
 mod pulling;
+mod reranking;
 mod results;
 mod runtime;
 pub mod science;
@@ -24,9 +26,11 @@ mod tests;
 mod types;
 
 pub use administration::*;
+pub use answering::AnsweringOptions;
 pub use cache::{RemoteState, Statistics as CacheStatistics};
 pub use error::{Error, ErrorKind, Result};
 pub use limits::RequestLimits;
+pub use reranking::{RankedDocument, RerankMethod, RerankRequest, Reranked};
 pub use results::ResultLifetimes;
 pub use science::ScienceOptions;
 pub use security::{

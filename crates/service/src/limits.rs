@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::reranking::RerankRequest;
 use crate::types::{
     ChatRequest, CompletionRequest, EmbedRequest, GenerateOptions, Message, OutputFormat, Prompt,
     Role, Tool, ToolChoice,
@@ -32,6 +33,8 @@ pub struct RequestLimits {
     pub inputs_max: usize,
     /// Tokens of all inputs together (text counts a token per four bytes until it is read).
     pub input_tokens_max: usize,
+    /// Documents of one reranking request.
+    pub documents_max: usize,
 }
 
 impl Default for RequestLimits {
@@ -47,6 +50,7 @@ impl Default for RequestLimits {
             schema_bytes_max: 256 * 1024,
             inputs_max: 2048,
             input_tokens_max: 300_000,
+            documents_max: 1000,
         }
     }
 }
@@ -161,6 +165,60 @@ impl RequestLimits {
                 "dimensions",
                 "At least one dimension is needed.",
             ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_rerank(&self, request: &RerankRequest) -> Result<()> {
+        if request.query.is_empty() {
+            return Err(Error::invalid("query", "The query must not be empty."));
+        }
+        if request.documents.is_empty() {
+            return Err(Error::invalid(
+                "documents",
+                "At least one document is needed.",
+            ));
+        }
+        if request.documents.len() > self.documents_max {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "At most {} documents are allowed in one request.",
+                    self.documents_max
+                ),
+            )
+            .at("documents"));
+        }
+        if let Some(index) = request.documents.iter().position(String::is_empty) {
+            return Err(Error::invalid(
+                format!("documents[{index}]"),
+                "A document must not be empty.",
+            ));
+        }
+        // Every document is read together with the query.
+        let bytes = request
+            .documents
+            .iter()
+            .map(|document| document.len().saturating_add(request.query.len()))
+            .fold(0, usize::saturating_add);
+        if bytes / 4 > self.input_tokens_max {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "Query and documents hold about {} tokens in pairs; at most {} are allowed in one request.",
+                    bytes / 4,
+                    self.input_tokens_max
+                ),
+            )
+            .at("documents"));
+        }
+        if request.best == Some(0) || request.document_tokens_max == Some(0) {
+            let field = if request.best == Some(0) {
+                "best"
+            } else {
+                "document_tokens_max"
+            };
+            return Err(Error::invalid(field, "At least one is needed."));
         }
         Ok(())
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures::Stream;
 use inference::runner::protocol::{
-    EmbedReply, EmbedRequest, GenerateEvent, GenerateRequest, ModelFacts, TokenizeRequest,
+    EmbedReply, EmbedRequest, GenerateEvent, GenerateRequest, ModelFacts, RerankReply,
+    RerankRequest, TokenizeRequest,
 };
 use inference::runner::{LoadOptions, ModelSource, RunnerError};
 
@@ -43,6 +44,8 @@ pub(crate) trait ModelLease: Send + Sync {
     fn generate(&self, request: GenerateRequest) -> Answer<'_, EventStream>;
     /// Embeds.
     fn embed(&self, request: EmbedRequest) -> Answer<'_, EmbedReply>;
+    /// Scores documents against a query.
+    fn rerank(&self, request: RerankRequest) -> Answer<'_, RerankReply>;
     /// Token ids of a text.
     fn tokenize(&self, request: TokenizeRequest) -> Answer<'_, Vec<u32>>;
     /// Bytes of tokens.

@@ -14,6 +14,7 @@ use security::{
 use tokio::sync::watch;
 
 use crate::administration::{ModelSummary, Pull, PullRequest, Readiness, ResidentModel};
+use crate::answering::AnsweringOptions;
 use crate::catalog::{Catalog, summary, summary_for};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failures;
@@ -45,6 +46,8 @@ pub struct ServiceOptions {
     pub lifetimes: ResultLifetimes,
     /// Where science models are and compute.
     pub science: ScienceOptions,
+    /// Which models answer and rank when a request names none.
+    pub answering: AnsweringOptions,
 }
 
 /// Everything Fornax can do. Every method checks what its caller may do, whatever the surface did before.
@@ -58,6 +61,7 @@ pub struct Service {
     pull: PullOptions,
     pub(crate) results: Results,
     pub(crate) science: Science,
+    pub(crate) answering: AnsweringOptions,
     draining: AtomicBool,
     in_flight: watch::Sender<usize>,
     /// What the last look at the parts found, and when.
@@ -85,6 +89,7 @@ impl Service {
             pull: options.pull,
             results: Results::new(options.cache, options.lifetimes),
             science: Science::new(options.science),
+            answering: options.answering,
             draining: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
             health: tokio::sync::Mutex::new(None),

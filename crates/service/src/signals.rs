@@ -15,6 +15,7 @@ pub(crate) enum Operation {
     Chat,
     Completion,
     Embedding,
+    Rerank,
     Tokenize,
     /// A call of the science models, by its name.
     Science(&'static str),
@@ -26,6 +27,7 @@ impl Operation {
             Operation::Chat => "chat",
             Operation::Completion => "completion",
             Operation::Embedding => "embedding",
+            Operation::Rerank => "rerank",
             Operation::Tokenize => "tokenize",
             Operation::Science(name) => name,
         }

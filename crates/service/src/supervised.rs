@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inference::runner::protocol::{
-    DetokenizeRequest, EmbedReply, EmbedRequest, GenerateRequest, ModelFacts, TokenizeRequest,
+    DetokenizeRequest, EmbedReply, EmbedRequest, GenerateRequest, ModelFacts, RerankReply,
+    RerankRequest, TokenizeRequest,
 };
 use inference::runner::{
     Lease, LoadOptions, ModelSource, ResidentState as RunnerState, Supervisor,
@@ -79,6 +80,10 @@ impl ModelLease for Lease {
 
     fn embed(&self, request: EmbedRequest) -> Answer<'_, EmbedReply> {
         Box::pin(Lease::embed(self, request))
+    }
+
+    fn rerank(&self, request: RerankRequest) -> Answer<'_, RerankReply> {
+        Box::pin(Lease::rerank(self, request))
     }
 
     fn tokenize(&self, request: TokenizeRequest) -> Answer<'_, Vec<u32>> {

@@ -15,6 +15,10 @@ pub enum Surface {
     OpenAi,
     /// `/mcp`: JSON-RPC.
     Mcp,
+    /// `/v2/rerank`: Cohere's.
+    Cohere,
+    /// `/rerank`: text-embeddings-inference's.
+    Tei,
     /// Everything else: our own.
     Native,
 }
@@ -26,6 +30,10 @@ impl Surface {
             Surface::OpenAi
         } else if path == "/mcp" {
             Surface::Mcp
+        } else if path == "/v2/rerank" {
+            Surface::Cohere
+        } else if path == "/rerank" {
+            Surface::Tei
         } else {
             Surface::Native
         }
@@ -36,6 +44,8 @@ impl Surface {
         match self {
             Surface::OpenAi => "openai",
             Surface::Mcp => "mcp",
+            Surface::Cohere => "cohere",
+            Surface::Tei => "tei",
             Surface::Native => "native",
         }
     }
@@ -201,6 +211,19 @@ fn number(value: u128) -> HeaderValue {
     HeaderValue::from_str(&value.to_string()).unwrap_or_else(|_| HeaderValue::from_static("1"))
 }
 
+/// text-embeddings-inference's word for what went wrong.
+fn tei_type(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Overloaded => "Overloaded",
+        ErrorKind::Unavailable => "Unhealthy",
+        ErrorKind::ModelFailed
+        | ErrorKind::Internal
+        | ErrorKind::DataLoss
+        | ErrorKind::DeadlineExceeded => "Backend",
+        _ => "Validation",
+    }
+}
+
 /// The error body of `surface`; also what a stream sends when it fails in the middle.
 pub fn body(surface: Surface, error: &Error) -> Value {
     match surface {
@@ -214,6 +237,12 @@ pub fn body(surface: Surface, error: &Error) -> Value {
             }})
         }
         Surface::Mcp => crate::mcp::failure_body(error),
+        Surface::Cohere => json!({
+            "message": error.message,
+            "code": error.code.or(row_of(error.kind).openai_code),
+            "field": error.field,
+        }),
+        Surface::Tei => json!({"error": error.message, "error_type": tei_type(error.kind)}),
         Surface::Native => json!({"error": {
             "kind": error.kind.name(),
             "message": error.message,

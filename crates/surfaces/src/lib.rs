@@ -15,6 +15,7 @@ mod mcp;
 mod middleware;
 mod openai;
 mod options;
+mod rerank;
 mod science;
 mod state;
 mod table;

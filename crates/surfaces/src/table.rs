@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::failure::{Failure, Surface};
 use crate::options::SurfaceOptions;
 use crate::state::{App, Shared};
-use crate::{admin, body, dredge, health, mcp, middleware, openai, science};
+use crate::{admin, body, dredge, health, mcp, middleware, openai, rerank, science};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,10 @@ static TABLE: &[RouteFact] = &[
     route!(GET "/v1/chat/completions/{id}/messages", Generate, openai::stored),
     route!(POST "/v1/completions", Generate, openai::complete),
     route!(POST "/v1/embeddings", Embed, openai::embed),
+    // reranking: Jina and Cohere, Cohere's second version, text-embeddings-inference
+    route!(POST "/v1/rerank", Rerank, rerank::rerank),
+    route!(POST "/v2/rerank", Rerank, rerank::rerank_v2),
+    route!(POST "/rerank", Rerank, rerank::rerank_tei),
     // Model Context Protocol
     route!(POST "/mcp", Key, mcp::receive),
     route!(GET "/mcp", Key, mcp::listen),

@@ -117,6 +117,15 @@ settings! {
         /// Trainings at once; more wait. Each uses every processor.
         trainings_max: u32 = "1",
     }
+    /// Answers from documents, and reranking.
+    answers: AnswerSettings {
+        /// Model that writes answers when a request names none; empty: the only generating model of the store, if there is
+        /// just one.
+        model: String = "",
+        /// Model that ranks what was found before an answer is written, and where a reranking request names none; empty:
+        /// answers keep the order of the search.
+        reranker: String = "",
+    }
     /// Bounds on what clients may ask at once.
     limits: LimitSettings {
         /// Requests being answered at once; more are told to come back (429).

@@ -14,10 +14,12 @@ use inference::store::pull::PullOptions;
 use physics::device::DeviceRequest;
 use platform::Clock;
 use security::{Identity, KeyStore, Scope, Scopes, TenantId};
-use service::{RequestLimits, ResultLifetimes, ScienceOptions, Service, ServiceOptions};
+use service::{
+    AnsweringOptions, RequestLimits, ResultLifetimes, ScienceOptions, Service, ServiceOptions,
+};
 
 use crate::cli::Context;
-use crate::config::keys::{CacheSettings, ModelSettings, Settings};
+use crate::config::keys::{AnswerSettings, CacheSettings, ModelSettings, Settings};
 use crate::config::values::{Auto, Keep, ScienceDevice, WaitPolicy};
 
 /// What is left to everything but models when the memory budget is automatic: a tenth of what is available.
@@ -66,12 +68,21 @@ pub async fn assemble(
             trainings_max: settings.science.trainings_max as usize,
             ..ScienceOptions::new(context.directory.science())
         },
+        answering: answering_options(&settings.answers),
     };
     let service = Service::new(options, supervisor.clone());
     Ok(Parts {
         supervisor,
         service: Arc::new(service),
     })
+}
+
+fn answering_options(settings: &AnswerSettings) -> AnsweringOptions {
+    let named = |name: &String| (!name.is_empty()).then(|| name.clone());
+    AnsweringOptions {
+        model: named(&settings.model),
+        reranker: named(&settings.reranker),
+    }
 }
 
 impl Parts {

@@ -2,6 +2,7 @@
 
 mod chat;
 mod failures;
+mod reranking;
 mod results;
 mod science;
 mod scripted;
@@ -46,6 +47,7 @@ async fn bench_keeping(replies: Vec<Reply>, lifetime: Option<std::time::Duration
         ("tiny", "llama", Some(TEMPLATE)),
         ("plain", "llama", None),
         ("vectors", "bert", None),
+        ("ranker", "bert-rank", None),
     ] {
         store
             .import_bytes(
@@ -78,6 +80,7 @@ async fn bench_keeping(replies: Vec<Reply>, lifetime: Option<std::time::Duration
             science: lifetime.unwrap_or_default(),
         },
         science: crate::ScienceOptions::new(directory.path().join("science")),
+        answering: crate::AnsweringOptions::default(),
     };
     Bench {
         service: Service::assemble(options, runtime.clone()),

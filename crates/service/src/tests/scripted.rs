@@ -10,7 +10,7 @@ use inference::files::gguf::TensorType;
 use inference::files::gguf_writer::{GgufPlan, PlannedTensor};
 use inference::runner::protocol::{
     Accepted, EmbedReply, EmbedRequest, Finished, GenerateEvent, GenerateRequest, ModelFacts,
-    TokenLogprob, TokenizeRequest, generate_event::Event,
+    RerankReply, RerankRequest, TokenLogprob, TokenizeRequest, generate_event::Event,
 };
 use inference::runner::{LoadOptions, ModelSource, RunnerError, RunnerErrorKind};
 
@@ -34,6 +34,7 @@ pub(super) struct Shared {
     replies: Mutex<VecDeque<Reply>>,
     pub(super) requests: Mutex<Vec<GenerateRequest>>,
     pub(super) embeds: Mutex<Vec<EmbedRequest>>,
+    pub(super) reranks: Mutex<Vec<RerankRequest>>,
     pub(super) acquired: AtomicUsize,
     pub(super) streams_dropped: AtomicUsize,
 }
@@ -72,14 +73,16 @@ impl ModelRuntime for Scripted {
         Box::pin(async move {
             self.shared.acquired.fetch_add(1, Ordering::SeqCst);
             let embeds = model.name == "vectors";
+            let ranks = model.name == "ranker";
             let lease: Arc<dyn ModelLease> = Arc::new(ScriptedLease {
                 shared: self.shared.clone(),
                 facts: ModelFacts {
                     context_tokens: 128,
                     vocabulary: 300,
                     embedding_dimensions: if embeds { 2 } else { 0 },
-                    generates: !embeds,
+                    generates: !embeds && !ranks,
                     embeds,
+                    ranks,
                     ..ModelFacts::default()
                 },
             });
@@ -145,6 +148,23 @@ impl ModelLease for ScriptedLease {
                     .collect(),
                 tokens: vec![5; inputs],
             })
+        })
+    }
+
+    /// The score of a document is how many of its bytes are the query's first.
+    fn rerank(&self, request: RerankRequest) -> Answer<'_, RerankReply> {
+        Box::pin(async move {
+            let wanted = request.query.as_bytes().first().copied();
+            let score = |document: &String| {
+                let found = document.bytes().filter(|byte| Some(*byte) == wanted);
+                found.count() as f32
+            };
+            let reply = RerankReply {
+                scores: request.documents.iter().map(score).collect(),
+                tokens: 10 * request.documents.len() as u32,
+            };
+            self.shared.reranks.lock().expect("reranks").push(request);
+            Ok(reply)
         })
     }
 
@@ -238,6 +258,10 @@ pub(super) fn model_file(architecture: &str, template: Option<&str>) -> Vec<u8> 
     plan.set(format!("{architecture}.context_length"), 128_u32);
     plan.set(format!("{architecture}.embedding_length"), 2_u32);
     plan.set("general.description", template.unwrap_or(architecture));
+    if architecture == "bert-rank" {
+        // 4 is the format's number of ranking.
+        plan.set(format!("{architecture}.pooling_type"), 4_u32);
+    }
     if let Some(template) = template {
         plan.set("tokenizer.chat_template", template);
     }

@@ -88,6 +88,7 @@ impl Harness {
                 science: std::time::Duration::ZERO,
             },
             science: service::ScienceOptions::new(directory.path().join("science")),
+            answering: service::AnsweringOptions::default(),
         };
         let supervisor = Supervisor::new(runners).expect("supervisor");
         let service = Arc::new(Service::new(options, supervisor));
