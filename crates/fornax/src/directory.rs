@@ -6,6 +6,7 @@
 //! run/address     host:port the server listens on          run/url     the same as a client needs it
 //! run/runners/    sockets and pids of model processes      embedded.json   which shipped model was offered
 //! cache/          kept results, when a disk is allowed     science/    science models by tenant
+//! collections/    collections of vectors by tenant
 //! ```
 
 use std::io;
@@ -72,6 +73,11 @@ impl DataDirectory {
     /// Science models, by tenant.
     pub fn science(&self) -> PathBuf {
         self.root.join("science")
+    }
+
+    /// Collections of vectors, by tenant.
+    pub fn collections(&self) -> PathBuf {
+        self.root.join("collections")
     }
 
     /// The model store's directory.

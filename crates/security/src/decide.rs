@@ -49,11 +49,17 @@ pub enum Action {
     ReadCache,
     /// Drop kept results: the own tenant's, or with `admin` everybody's.
     ClearCache,
+    /// See and search the collections of the own tenant.
+    ReadCollections,
+    /// Write and delete points of the own tenant's collections.
+    WriteCollections,
+    /// Make, change and delete collections of the own tenant, their aliases and snapshots.
+    ManageCollections,
 }
 
 impl Action {
     /// Every action, for tests and tables that must be complete.
-    pub const ALL: [Action; 22] = [
+    pub const ALL: [Action; 25] = [
         Action::ReadHealth,
         Action::ReadMetrics,
         Action::ListModels,
@@ -76,6 +82,9 @@ impl Action {
         Action::ManageScience,
         Action::ReadCache,
         Action::ClearCache,
+        Action::ReadCollections,
+        Action::WriteCollections,
+        Action::ManageCollections,
     ];
 
     /// Scopes of which one is enough, the one to name in a refusal first; `admin` is always enough. `None`: open to
@@ -101,6 +110,14 @@ impl Action {
             | Action::ClearCache => Some(&[Scope::Models]),
             // Counters only, as the metrics show them too.
             Action::ReadCache => Some(&[Scope::Metrics, Scope::Models]),
+            // Each of the three includes the ones before it.
+            Action::ReadCollections => Some(&[
+                Scope::CollectionsRead,
+                Scope::CollectionsWrite,
+                Scope::CollectionsManage,
+            ]),
+            Action::WriteCollections => Some(&[Scope::CollectionsWrite, Scope::CollectionsManage]),
+            Action::ManageCollections => Some(&[Scope::CollectionsManage]),
             Action::ListKeys
             | Action::CreateKey
             | Action::RevokeKey
@@ -238,6 +255,29 @@ mod tests {
                 ClearCache
             ]
         );
+    }
+
+    #[test]
+    fn scopes_of_collections_include_the_ones_before() {
+        let all = [
+            (Scope::CollectionsRead, Action::ReadCollections),
+            (Scope::CollectionsWrite, Action::WriteCollections),
+            (Scope::CollectionsManage, Action::ManageCollections),
+        ];
+        for (has, (scope, _)) in all.into_iter().enumerate() {
+            for (wants, (needed, action)) in all.into_iter().enumerate() {
+                let expected = if wants <= has {
+                    Decision::Allow
+                } else {
+                    Decision::Forbidden { needed }
+                };
+                assert_eq!(decide(Some(&with(scope.into())), action), expected);
+            }
+            assert!(matches!(
+                decide(Some(&with(scope.into())), Action::Generate),
+                Decision::Forbidden { .. }
+            ));
+        }
     }
 
     #[test]

@@ -85,15 +85,24 @@ pub enum Scope {
     Admin,
     /// Read the metrics.
     Metrics,
+    /// See and search the collections of the own tenant.
+    CollectionsRead,
+    /// Also write and delete their points.
+    CollectionsWrite,
+    /// Also make, change and delete collections, their aliases and snapshots.
+    CollectionsManage,
 }
 
 impl Scope {
     /// Every scope, in the order they are printed.
-    pub const ALL: [Scope; 4] = [
+    pub const ALL: [Scope; 7] = [
         Scope::Inference,
         Scope::Models,
         Scope::Admin,
         Scope::Metrics,
+        Scope::CollectionsRead,
+        Scope::CollectionsWrite,
+        Scope::CollectionsManage,
     ];
 
     /// Stable lower-case name.
@@ -103,10 +112,13 @@ impl Scope {
             Scope::Models => "models",
             Scope::Admin => "admin",
             Scope::Metrics => "metrics",
+            Scope::CollectionsRead => "collections:read",
+            Scope::CollectionsWrite => "collections:write",
+            Scope::CollectionsManage => "collections:manage",
         }
     }
 
-    fn bit(self) -> u8 {
+    fn bit(self) -> u16 {
         1 << self as u8
     }
 }
@@ -126,14 +138,15 @@ impl FromStr for Scope {
             .find(|scope| scope.name() == text)
             .ok_or(InvalidName {
                 what: "scope",
-                reason: "must be one of inference, models, admin, metrics",
+                reason: "must be one of inference, models, admin, metrics, collections:read, collections:write, \
+                         collections:manage",
             })
     }
 }
 
 /// A set of scopes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Scopes(u8);
+pub struct Scopes(u16);
 
 impl Scopes {
     /// No scope.

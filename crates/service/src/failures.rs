@@ -164,7 +164,7 @@ pub(crate) fn internal(what: impl std::fmt::Display) -> Error {
 }
 
 /// A lower-case phrase as a sentence.
-fn sentence(phrase: &str) -> String {
+pub(crate) fn sentence(phrase: &str) -> String {
     let mut characters = phrase.chars();
     let Some(first) = characters.next() else {
         return "The model gave no reason.".to_owned();

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::administration::{ModelSummary, Pull, PullRequest, Readiness, ResidentModel};
 use crate::answering::AnsweringOptions;
 use crate::catalog::{Catalog, summary, summary_for};
+use crate::collections::{Collections, CollectionsOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failures;
 use crate::generation::InFlight;
@@ -48,6 +49,8 @@ pub struct ServiceOptions {
     pub science: ScienceOptions,
     /// Which models answer and rank when a request names none.
     pub answering: AnsweringOptions,
+    /// How collections are kept.
+    pub collections: CollectionsOptions,
 }
 
 /// Everything Fornax can do. Every method checks what its caller may do, whatever the surface did before.
@@ -62,6 +65,7 @@ pub struct Service {
     pub(crate) results: Results,
     pub(crate) science: Science,
     pub(crate) answering: AnsweringOptions,
+    pub(crate) collections: Collections,
     draining: AtomicBool,
     in_flight: watch::Sender<usize>,
     /// What the last look at the parts found, and when.
@@ -90,6 +94,7 @@ impl Service {
             results: Results::new(options.cache, options.lifetimes),
             science: Science::new(options.science),
             answering: options.answering,
+            collections: Collections::new(options.collections),
             draining: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
             health: tokio::sync::Mutex::new(None),

@@ -114,6 +114,57 @@ pub const METRICS: &[Metric] = &[
         "fornax_mcp_calls_total",
         "Calls of tools over MCP. Labels: tool, outcome (ok or the kind of error).",
     ),
+    // collections
+    gauge(
+        "fornax_collections",
+        Unit::Count,
+        "Collections of the tenants that were asked for since the start.",
+    ),
+    gauge(
+        "fornax_collections_open",
+        Unit::Count,
+        "Collections that are open.",
+    ),
+    gauge(
+        "fornax_collections_damaged",
+        Unit::Count,
+        "Open collections with a damaged part, or that refuse writes after a failure of the disk.",
+    ),
+    gauge(
+        "fornax_collections_points",
+        Unit::Count,
+        "Points of open collections.",
+    ),
+    gauge(
+        "fornax_collections_segments",
+        Unit::Count,
+        "Segments of open collections.",
+    ),
+    gauge(
+        "fornax_collections_memory_bytes",
+        Unit::Bytes,
+        "Heap memory of open collections. Labels: component.",
+    ),
+    gauge(
+        "fornax_collections_mapped_bytes",
+        Unit::Bytes,
+        "Mapped files of open collections; the system takes their memory back when it needs it.",
+    ),
+    gauge(
+        "fornax_collections_memory_budget_bytes",
+        Unit::Bytes,
+        "What the heap memory of all collections may reach; 0: no limit.",
+    ),
+    counter(
+        "fornax_collections_operations_total",
+        "Calls of collections. Labels: operation, outcome (ok or the kind of error).",
+    ),
+    histogram(
+        "fornax_collections_operation_seconds",
+        Unit::Seconds,
+        "From a call of a collection to its answer, waiting for its turn included. Labels: operation.",
+        DURATION,
+    ),
     // use cases
     counter(
         "fornax_requests_total",

@@ -46,6 +46,9 @@ const DELETED: &str = "%deleted-";
 pub struct DatabaseOptions {
     /// Heap bytes that all collections together may hold; `None` sets no limit. Writes that need more are refused.
     pub memory_budget_bytes: Option<u64>,
+    /// The ledger that this database counts in as well: databases with one ledger above them share its budget. `None`
+    /// stands alone.
+    pub shared_ledger: Option<Arc<Ledger>>,
     /// Threads that seal, merge and index in the background. With 0 the writes that make such work necessary do it, which
     /// makes a run of operations repeatable.
     pub maintenance_threads: usize,
@@ -68,6 +71,7 @@ impl Default for DatabaseOptions {
     fn default() -> Self {
         DatabaseOptions {
             memory_budget_bytes: None,
+            shared_ledger: None,
             maintenance_threads: 1,
             niceness: 10,
             open_collections_max: 500,
@@ -186,7 +190,10 @@ impl Database {
         }
         Ok(Database {
             directory: directory.to_owned(),
-            ledger: Ledger::new(options.memory_budget_bytes),
+            ledger: match &options.shared_ledger {
+                Some(shared) => shared.with_budget(options.memory_budget_bytes),
+                None => Ledger::new(options.memory_budget_bytes),
+            },
             surroundings: Surroundings {
                 disk,
                 clock: options.clock,
@@ -279,6 +286,16 @@ impl Database {
         }
         opened.maintain_if_needed()?;
         Ok(opened)
+    }
+
+    /// The collections that are open now. Asking is no use of them: who was not used for long is still closed first.
+    pub fn open_collections(&self) -> Vec<Arc<Collection>> {
+        let state = self.lock();
+        let open = state
+            .entries
+            .values()
+            .filter_map(|entry| entry.open.clone());
+        open.collect()
     }
 
     /// Closes the collections that nobody holds and returns how many were closed. They open again when they are asked for.

@@ -101,8 +101,13 @@ impl Ledger {
 
     /// A ledger whose reservations also count in `self`; it has no budget of its own.
     pub fn below(self: &Arc<Self>) -> Arc<Self> {
+        self.with_budget(None)
+    }
+
+    /// A ledger whose reservations also count in `self`, with a budget of its own beside that of `self`.
+    pub fn with_budget(self: &Arc<Self>, budget_bytes: Option<u64>) -> Arc<Self> {
         Arc::new(Ledger {
-            budget_bytes: u64::MAX,
+            budget_bytes: budget_bytes.unwrap_or(u64::MAX),
             total: AtomicU64::new(0),
             used: Default::default(),
             mapped: AtomicU64::new(0),
@@ -194,9 +199,11 @@ impl Ledger {
     }
 
     fn budget(&self) -> Option<u64> {
-        match &self.above {
-            Some(above) => above.budget(),
-            None => (self.budget_bytes != u64::MAX).then_some(self.budget_bytes),
+        let own = (self.budget_bytes != u64::MAX).then_some(self.budget_bytes);
+        let above = self.above.as_ref().and_then(|above| above.budget());
+        match (own, above) {
+            (Some(own), Some(above)) => Some(own.min(above)),
+            (one, other) => one.or(other),
         }
     }
 

@@ -8,7 +8,8 @@ use platform::Secret;
 
 use super::declare::{KeyFact, Raw, SectionFact, Value, settings};
 use super::values::{
-    Auto, ByteCount, CacheType, FlashAttention, Keep, LogFormat, ScienceDevice, Span, WaitPolicy,
+    Auto, ByteCount, CacheType, Durability, FlashAttention, Keep, LogFormat, ScienceDevice, Span,
+    WaitPolicy,
 };
 
 settings! {
@@ -125,6 +126,21 @@ settings! {
         /// Model that ranks what was found before an answer is written, and where a reranking request names none; empty:
         /// answers keep the order of the search.
         reranker: String = "",
+    }
+    /// Collections of vectors, in <data-dir>/collections.
+    collections: CollectionSettings {
+        /// Memory that the collections of all tenants together may hold; writes that need more are refused. Mapped files are
+        /// not counted. Automatic: a quarter of what is available at the start.
+        memory_budget_bytes: Auto<ByteCount> = "auto",
+        /// When a write is answered: on-request (on disk when the caller asked to wait, otherwise when it is visible) or
+        /// always (on disk).
+        durability: Durability = "on-request",
+        /// Threads per tenant that seal, merge and index in the background.
+        maintenance_threads: u32 = "1",
+        /// Searches and reads that compute at once; more wait. Automatic: two per processor.
+        reads_max: Auto<u32> = "auto",
+        /// Largest snapshot that is taken over the network.
+        snapshot_limit_bytes: ByteCount = "256GiB",
     }
     /// Bounds on what clients may ask at once.
     limits: LimitSettings {

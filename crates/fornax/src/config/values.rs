@@ -351,6 +351,13 @@ words! {
         /// About one byte per number.
         Byte = "q8_0",
     }
+    /// When a write to a collection is answered.
+    Durability, "on-request or always" {
+        /// When its caller asked to wait: on disk; otherwise when it is visible.
+        OnRequest = "on-request",
+        /// When it is on disk, whoever asks.
+        Always = "always",
+    }
     /// Where science models compute.
     ScienceDevice, "auto, cpu, cuda or metal" {
         /// The best there is.

@@ -22,6 +22,7 @@ use anyhow::Context as _;
 use inference::runner::Supervisor;
 use inference::store::ModelStore;
 use platform::files::{DirectoryLock, create_private_directory};
+use service::Service;
 use surfaces::SurfaceOptions;
 use telemetry::Telemetry;
 use tokio::task::JoinHandle;
@@ -124,7 +125,11 @@ async fn start(context: &Context, telemetry: &Telemetry) -> anyhow::Result<Runni
         models: &store.list().unwrap_or_default(),
         offered,
     });
-    let upkeep = tokio::spawn(keep_up(telemetry.clone(), parts.supervisor.clone()));
+    let upkeep = tokio::spawn(keep_up(
+        telemetry.clone(),
+        parts.supervisor.clone(),
+        Arc::clone(&parts.service),
+    ));
     for model in &settings.models.pinned {
         parts.pin(model);
     }
@@ -183,15 +188,21 @@ impl Running {
             drop(close.await);
         }
         self.upkeep.abort();
+        let service = Arc::clone(&self.parts.service);
+        // Syncing what was not waited for may take a moment of the disk's time.
+        drop(tokio::task::spawn_blocking(move || service.close_collections()).await);
     }
 }
 
-async fn keep_up(telemetry: Telemetry, supervisor: Supervisor) {
+async fn keep_up(telemetry: Telemetry, supervisor: Supervisor, service: Arc<Service>) {
     let mut fold = tokio::time::interval(UPKEEP_INTERVAL);
     let mut ask = tokio::time::interval(RUNNER_METRICS_INTERVAL);
     loop {
         tokio::select! {
-            _ = fold.tick() => telemetry.upkeep(),
+            _ = fold.tick() => {
+                telemetry.upkeep();
+                service.refresh_collection_metrics();
+            }
             _ = ask.tick() => supervisor.refresh_metrics().await,
         }
     }

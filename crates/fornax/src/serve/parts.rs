@@ -15,17 +15,22 @@ use physics::device::DeviceRequest;
 use platform::Clock;
 use security::{Identity, KeyStore, Scope, Scopes, TenantId};
 use service::{
-    AnsweringOptions, RequestLimits, ResultLifetimes, ScienceOptions, Service, ServiceOptions,
+    AnsweringOptions, CollectionsOptions, RequestLimits, ResultLifetimes, ScienceOptions, Service,
+    ServiceOptions,
 };
 
 use crate::cli::Context;
-use crate::config::keys::{AnswerSettings, CacheSettings, ModelSettings, Settings};
-use crate::config::values::{Auto, Keep, ScienceDevice, WaitPolicy};
+use crate::config::keys::{
+    AnswerSettings, CacheSettings, CollectionSettings, ModelSettings, Settings,
+};
+use crate::config::values::{Auto, Durability, Keep, ScienceDevice, WaitPolicy};
 
 /// What is left to everything but models when the memory budget is automatic: a tenth of what is available.
 const MEMORY_RESERVE_DIVISOR: u64 = 10;
 /// Budget where the system does not tell its memory.
 const MEMORY_UNKNOWN_BYTES: u64 = 4 << 30;
+/// Part of the available memory that collections may hold unless configured: models need most of it.
+const COLLECTIONS_MEMORY_DIVISOR: u64 = 4;
 
 /// The running parts.
 pub struct Parts {
@@ -69,6 +74,7 @@ pub async fn assemble(
             ..ScienceOptions::new(context.directory.science())
         },
         answering: answering_options(&settings.answers),
+        collections: collections_options(&settings.collections, context.directory.collections()),
     };
     let service = Service::new(options, supervisor.clone());
     Ok(Parts {
@@ -179,6 +185,30 @@ pub fn result_cache(settings: &CacheSettings, directory: PathBuf) -> anyhow::Res
     Ok(Some(
         Cache::open(options).context("could not open the result cache")?,
     ))
+}
+
+/// How collections are kept, in `directory`.
+fn collections_options(settings: &CollectionSettings, directory: PathBuf) -> CollectionsOptions {
+    let usual = CollectionsOptions::new(directory);
+    let budget = settings.memory_budget_bytes.given().map_or_else(
+        || {
+            platform::memory::machine().map_or(MEMORY_UNKNOWN_BYTES, |memory| {
+                memory.available_bytes / COLLECTIONS_MEMORY_DIVISOR
+            })
+        },
+        |count| count.0,
+    );
+    CollectionsOptions {
+        memory_budget_bytes: Some(budget),
+        maintenance_threads: settings.maintenance_threads as usize,
+        always_durable: settings.durability == Durability::Always,
+        reads_max: settings
+            .reads_max
+            .given()
+            .map_or(usual.reads_max, |count| count as usize),
+        snapshot_bytes_max: settings.snapshot_limit_bytes.0,
+        ..usual
+    }
 }
 
 fn device_request(device: ScienceDevice) -> DeviceRequest {

@@ -81,6 +81,7 @@ async fn bench_keeping(replies: Vec<Reply>, lifetime: Option<std::time::Duration
         },
         science: crate::ScienceOptions::new(directory.path().join("science")),
         answering: crate::AnsweringOptions::default(),
+        collections: crate::CollectionsOptions::new(directory.path().join("collections")),
     };
     Bench {
         service: Service::assemble(options, runtime.clone()),

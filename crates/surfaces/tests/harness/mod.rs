@@ -89,6 +89,7 @@ impl Harness {
             },
             science: service::ScienceOptions::new(directory.path().join("science")),
             answering: service::AnsweringOptions::default(),
+            collections: service::CollectionsOptions::new(directory.path().join("collections")),
         };
         let supervisor = Supervisor::new(runners).expect("supervisor");
         let service = Arc::new(Service::new(options, supervisor));

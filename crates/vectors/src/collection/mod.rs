@@ -44,7 +44,7 @@ use platform::Clock;
 
 pub use deferred::DeferredWork;
 pub use given::VectorPlace;
-pub use info::{Activity, CollectionInfo, SegmentInfo, Status};
+pub use info::{Activity, CollectionInfo, SegmentInfo, Status, Tally};
 pub use options::CollectionOptions;
 pub(crate) use payload_indexes::of_growing as indexes_of_growing;
 pub use query::{PointGroup, QueriedPoint};

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{Collection, SegmentSet, deferred};
 use crate::error::VectorsError;
-use crate::filter::{FieldPath, Filter, Matcher};
+use crate::filter::{Condition, FieldPath, Filter, Matcher};
 use crate::payload::{PAYLOAD_INDEXES_MAX, PayloadIndexKind, PayloadIndexSchema};
 use crate::payload::{fields_wanting_index, kind_for_values};
 use crate::segment::SegmentView;
@@ -59,6 +59,27 @@ impl Collection {
     /// The payload indexes there are, also those still being built for some segments.
     pub fn payload_indexes(&self) -> Vec<PayloadIndexSchema> {
         self.current().payload_indexes.as_ref().clone()
+    }
+
+    /// Points that have a value in a field, by what its indexes know: exact where every segment has one, about half of the
+    /// rows of a segment that has none.
+    ///
+    /// # Errors
+    /// [`VectorsError::Invalid`] when `key` is no path, [`VectorsError::Corrupt`] when an index is damaged.
+    pub fn indexed_points(&self, key: &str) -> Result<u64, VectorsError> {
+        let filter = Filter {
+            must_not: vec![Condition::IsEmpty { key: key.parse()? }],
+            ..Filter::default()
+        };
+        let set = self.current();
+        let mut points = 0;
+        for segment in set.handles() {
+            points += segment.with(|view| {
+                let held = view.payload_indexes();
+                crate::payload::estimate(&filter, view, held).map(|about| about.expected)
+            })?;
+        }
+        Ok(points)
     }
 
     /// Makes an index on a field, in place of the one of the same kind there. Returns when every segment has it, or for want
