@@ -15,6 +15,7 @@ python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 need node nodejs
 need npm npm
 need redis-server redis-server
+ls /usr/lib/postgresql/*/bin/postgres /usr/bin/postgres >/dev/null 2>&1 || missing+=(postgresql)
 command -v cargo >/dev/null 2>&1 || { echo "cargo is missing: install Rust with rustup (https://rustup.rs), then run make again" >&2; exit 1; }
 [ ${#missing[@]} -gt 0 ] || exit 0
 if command -v apt-get >/dev/null 2>&1; then

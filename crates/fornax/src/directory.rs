@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! lock            held by the server that runs here        admin.key   the first administrator's key, mode 0600
-//! fornax.db       keys (SQLite)                            models/     weights and manifests
+//! fornax.db       keys, metadata (SQLite)                  models/     weights and manifests
 //! run/address     host:port the server listens on          run/url     the same as a client needs it
 //! run/runners/    sockets and pids of model processes      embedded.json   which shipped model was offered
 //! cache/          kept results, when a disk is allowed     science/    science models by tenant
 //! collections/    collections of vectors by tenant
+//! files/          uploaded files by tenant
 //! ```
 
 use std::io;
@@ -80,12 +81,17 @@ impl DataDirectory {
         self.root.join("collections")
     }
 
+    /// Uploaded files, by tenant.
+    pub fn files(&self) -> PathBuf {
+        self.root.join("files")
+    }
+
     /// The model store's directory.
     pub fn models(&self) -> PathBuf {
         self.root.join("models")
     }
 
-    /// The database of keys.
+    /// The database of keys, and of metadata unless that is in PostgreSQL.
     pub fn database(&self) -> PathBuf {
         self.root.join("fornax.db")
     }

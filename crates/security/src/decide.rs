@@ -55,11 +55,15 @@ pub enum Action {
     WriteCollections,
     /// Make, change and delete collections of the own tenant, their aliases and snapshots.
     ManageCollections,
+    /// See and read the files of the own tenant.
+    ReadFiles,
+    /// Upload and delete files of the own tenant.
+    WriteFiles,
 }
 
 impl Action {
     /// Every action, for tests and tables that must be complete.
-    pub const ALL: [Action; 25] = [
+    pub const ALL: [Action; 27] = [
         Action::ReadHealth,
         Action::ReadMetrics,
         Action::ListModels,
@@ -85,6 +89,8 @@ impl Action {
         Action::ReadCollections,
         Action::WriteCollections,
         Action::ManageCollections,
+        Action::ReadFiles,
+        Action::WriteFiles,
     ];
 
     /// Scopes of which one is enough, the one to name in a refusal first; `admin` is always enough. `None`: open to
@@ -118,6 +124,18 @@ impl Action {
             ]),
             Action::WriteCollections => Some(&[Scope::CollectionsWrite, Scope::CollectionsManage]),
             Action::ManageCollections => Some(&[Scope::CollectionsManage]),
+            // Files are what is asked about, and what collections are filled from.
+            Action::ReadFiles => Some(&[
+                Scope::Inference,
+                Scope::CollectionsRead,
+                Scope::CollectionsWrite,
+                Scope::CollectionsManage,
+            ]),
+            Action::WriteFiles => Some(&[
+                Scope::Inference,
+                Scope::CollectionsWrite,
+                Scope::CollectionsManage,
+            ]),
             Action::ListKeys
             | Action::CreateKey
             | Action::RevokeKey
@@ -231,7 +249,9 @@ mod tests {
                 Rerank,
                 Tokenize,
                 ListScience,
-                RunScience
+                RunScience,
+                ReadFiles,
+                WriteFiles
             ]
         );
         assert_eq!(

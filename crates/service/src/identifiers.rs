@@ -24,6 +24,11 @@ pub(crate) fn request() -> Result<String> {
     random(29)
 }
 
+/// The id of something that is kept: `prefix` and 24 letters and digits (142 bits).
+pub(crate) fn prefixed(prefix: &str) -> Result<String> {
+    random(24).map(|text| format!("{prefix}{text}"))
+}
+
 /// The id of a training: 128 random bits, so that nobody guesses another's.
 pub(crate) fn task() -> Result<String> {
     let mut bytes = [0u8; 16];

@@ -19,10 +19,13 @@ use crate::catalog::{Catalog, summary, summary_for};
 use crate::collections::{Collections, CollectionsOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failures;
+use crate::files::FileOptions;
+use crate::files::Files;
 use crate::generation::InFlight;
 use crate::limits::RequestLimits;
 use crate::prepare;
 use crate::pulling;
+use crate::records::Records;
 use crate::results::{ResultLifetimes, Results};
 use crate::runtime::ModelRuntime;
 use crate::science::{Science, ScienceOptions};
@@ -51,6 +54,10 @@ pub struct ServiceOptions {
     pub answering: AnsweringOptions,
     /// How collections are kept.
     pub collections: CollectionsOptions,
+    /// Rows of files, vector stores and what else is remembered.
+    pub records: Records,
+    /// Where files are kept.
+    pub files: FileOptions,
 }
 
 /// Everything Fornax can do. Every method checks what its caller may do, whatever the surface did before.
@@ -66,6 +73,8 @@ pub struct Service {
     pub(crate) science: Science,
     pub(crate) answering: AnsweringOptions,
     pub(crate) collections: Collections,
+    pub(crate) records: Records,
+    pub(crate) files: Files,
     draining: AtomicBool,
     in_flight: watch::Sender<usize>,
     /// What the last look at the parts found, and when.
@@ -95,6 +104,8 @@ impl Service {
             science: Science::new(options.science),
             answering: options.answering,
             collections: Collections::new(options.collections),
+            records: options.records,
+            files: Files::new(options.files),
             draining: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
             health: tokio::sync::Mutex::new(None),
@@ -372,7 +383,10 @@ impl Service {
             Err(error) => Some(format!("the model store cannot be read: {error}")),
             Ok(()) => match self.keys.check().await {
                 Err(error) => Some(format!("could not {error}")),
-                Ok(()) => None,
+                Ok(()) => match self.records.check().await {
+                    Err(error) => Some(format!("could not {error}")),
+                    Ok(()) => None,
+                },
             },
         };
         *last = Some((now, reason.clone()));

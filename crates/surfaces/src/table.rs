@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::failure::{Failure, Surface};
 use crate::options::SurfaceOptions;
 use crate::state::{App, Shared};
-use crate::{admin, body, dredge, health, mcp, middleware, openai, rerank, science};
+use crate::{admin, body, dredge, files, health, mcp, middleware, openai, rerank, science};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,12 @@ static TABLE: &[RouteFact] = &[
     route!(POST "/v1/rerank", Rerank, rerank::rerank),
     route!(POST "/v2/rerank", Rerank, rerank::rerank_v2),
     route!(POST "/rerank", Rerank, rerank::rerank_tei),
+    // OpenAI's files
+    route!(POST "/v1/files", WriteFiles, files::upload),
+    route!(GET "/v1/files", ReadFiles, files::list),
+    route!(GET "/v1/files/{id}", ReadFiles, files::retrieve),
+    route!(DELETE "/v1/files/{id}", WriteFiles, files::remove),
+    route!(GET "/v1/files/{id}/content", ReadFiles, files::content),
     // Model Context Protocol
     route!(POST "/mcp", Key, mcp::receive),
     route!(GET "/mcp", Key, mcp::listen),

@@ -1,6 +1,7 @@
 //! The middleware stack and the route table, from outside: who gets in, and how every refusal looks.
 
 mod dredge;
+mod files;
 mod harness;
 mod mcp;
 mod science;
@@ -141,7 +142,6 @@ async fn what_the_table_lists_is_routed_and_nothing_else() {
 async fn parts_of_the_openai_api_that_are_not_built_say_501() {
     let harness = Harness::new().await;
     for path in [
-        "/v1/files",
         "/v1/audio/speech",
         "/v1/responses",
         "/v1/images/generations",

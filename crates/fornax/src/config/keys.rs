@@ -79,6 +79,23 @@ settings! {
         /// Limit of a model process's address space, files included; empty: none.
         address_space_max_bytes: Option<ByteCount> = "",
     }
+    /// What is remembered about files, vector stores and responses.
+    metadata: MetadataSettings {
+        /// Address of a PostgreSQL server: "postgres://user:password@host:5432/database"; empty: SQLite, in
+        /// <data-dir>/fornax.db. Keys and the bytes of files are in the data directory either way.
+        url: Secret = "",
+    }
+    /// Uploaded files.
+    files: FileSettings {
+        /// Largest file.
+        max_bytes: ByteCount = "512MiB",
+        /// What all files of one tenant may take together.
+        tenant_max_bytes: ByteCount = "64GiB",
+        /// Files of one tenant.
+        tenant_files_max: u32 = "100000",
+        /// Uploads at once; more are told to come back (429).
+        uploads_max: u32 = "32",
+    }
     /// Where models come from.
     hub: HubSettings {
         /// Base address of the hub that "hf:owner/repository" names; a mirror of yours, for instance.

@@ -109,6 +109,11 @@ async fn start(context: &Context, telemetry: &Telemetry) -> anyhow::Result<Runni
     let offered = first_start::offer_nano(directory, &store)?;
     let cache = parts::result_cache(&settings.cache, directory.cache())?;
     let parts = parts::assemble(context, store.clone(), keys, &directory.runners(), cache).await?;
+    parts
+        .service
+        .recover_files()
+        .await
+        .context("could not look through the uploaded files")?;
     let router = surfaces::router(
         Arc::clone(&parts.service),
         surface_options(context, telemetry),

@@ -15,8 +15,8 @@ use physics::device::DeviceRequest;
 use platform::Clock;
 use security::{Identity, KeyStore, Scope, Scopes, TenantId};
 use service::{
-    AnsweringOptions, CollectionsOptions, RequestLimits, ResultLifetimes, ScienceOptions, Service,
-    ServiceOptions,
+    AnsweringOptions, CollectionsOptions, FileOptions, Records, RecordsLocation, RequestLimits,
+    ResultLifetimes, ScienceOptions, Service, ServiceOptions,
 };
 
 use crate::cli::Context;
@@ -43,7 +43,7 @@ pub struct Parts {
 /// Puts them together. Nothing is loaded yet.
 ///
 /// # Errors
-/// The directory for sockets cannot be used, or this program's own file cannot be found.
+/// The directory for sockets or the metadata database cannot be used, or this program's own file cannot be found.
 pub async fn assemble(
     context: &Context,
     store: ModelStore,
@@ -75,6 +75,8 @@ pub async fn assemble(
         },
         answering: answering_options(&settings.answers),
         collections: collections_options(&settings.collections, context.directory.collections()),
+        records: open_records(context).await?,
+        files: file_options(context),
     };
     let service = Service::new(options, supervisor.clone());
     Ok(Parts {
@@ -224,6 +226,30 @@ fn automatic_budget() -> u64 {
     platform::memory::machine().map_or(MEMORY_UNKNOWN_BYTES, |memory| {
         memory.available_bytes - memory.available_bytes / MEMORY_RESERVE_DIVISOR
     })
+}
+
+/// The database of metadata, as configured.
+async fn open_records(context: &Context) -> anyhow::Result<Records> {
+    let url = &context.loaded.settings.metadata.url;
+    let location = if url.is_empty() {
+        RecordsLocation::Sqlite(context.directory.database())
+    } else {
+        RecordsLocation::Postgres(url.clone())
+    };
+    Records::open(&location)
+        .await
+        .map_err(|error| anyhow::anyhow!("could not {error}"))
+}
+
+fn file_options(context: &Context) -> FileOptions {
+    let settings = &context.loaded.settings.files;
+    FileOptions {
+        bytes_max: settings.max_bytes.0,
+        tenant_bytes_max: settings.tenant_max_bytes.0,
+        tenant_files_max: u64::from(settings.tenant_files_max),
+        uploads_max: usize::try_from(settings.uploads_max).unwrap_or(usize::MAX),
+        ..FileOptions::new(context.directory.files())
+    }
 }
 
 /// Zero and -1 are how the runner protocol says "choose".

@@ -82,12 +82,20 @@ async fn bench_keeping(replies: Vec<Reply>, lifetime: Option<std::time::Duration
         science: crate::ScienceOptions::new(directory.path().join("science")),
         answering: crate::AnsweringOptions::default(),
         collections: crate::CollectionsOptions::new(directory.path().join("collections")),
+        records: records(directory.path()).await,
+        files: crate::FileOptions::new(directory.path().join("files")),
     };
     Bench {
         service: Service::assemble(options, runtime.clone()),
         runtime,
         _directory: directory,
     }
+}
+
+/// The rows of a test, beside the keys.
+async fn records(directory: &std::path::Path) -> crate::Records {
+    let location = crate::RecordsLocation::Sqlite(directory.join("fornax.db"));
+    crate::Records::open(&location).await.expect("records")
 }
 
 fn identity(tenant: &str, scopes: impl Into<Scopes>) -> Identity {

@@ -17,4 +17,6 @@ mod stream;
 mod tests;
 mod types;
 
-pub use routes::{chat, complete, embed, get_model, is_known_elsewhere, list_models, stored};
+pub use routes::{
+    OpenAiFailure, chat, complete, embed, get_model, is_known_elsewhere, list_models, stored,
+};

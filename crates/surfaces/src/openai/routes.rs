@@ -54,7 +54,6 @@ const ELSEWHERE: &[&str] = &[
     "conversations",
     "edits",
     "evals",
-    "files",
     "fine_tuning",
     "fine-tunes",
     "images",

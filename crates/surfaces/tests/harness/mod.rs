@@ -23,7 +23,7 @@ pub struct Harness {
     pub service: Arc<Service>,
     pub admin: String,
     keys: Arc<KeyStore>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 pub struct Reply {
@@ -53,6 +53,18 @@ impl Harness {
     }
 
     pub async fn with(change: impl FnOnce(&mut SurfaceOptions)) -> Self {
+        Harness::build(change, |_| {}).await
+    }
+
+    /// One whose files have other bounds.
+    pub async fn with_files(change: impl FnOnce(&mut service::FileOptions)) -> Self {
+        Harness::build(|_| {}, change).await
+    }
+
+    async fn build(
+        change: impl FnOnce(&mut SurfaceOptions),
+        change_files: impl FnOnce(&mut service::FileOptions),
+    ) -> Self {
         let directory = tempfile::tempdir().expect("directory");
         let clock = platform::clock::ManualClock::at(NOW as i64);
         let options = KeyStoreOptions {
@@ -74,6 +86,8 @@ impl Harness {
         // Nothing here loads a model; the program named as the runner's is never started.
         let run_dir = directory.path().join("run");
         let runners = SupervisorOptions::new("/nonexistent/fornax".into(), run_dir, 1 << 30);
+        let mut files = service::FileOptions::new(directory.path().join("files"));
+        change_files(&mut files);
         let options = ServiceOptions {
             store: ModelStore::open(&directory.path().join("models")).expect("store"),
             keys: keys.clone(),
@@ -90,6 +104,12 @@ impl Harness {
             science: service::ScienceOptions::new(directory.path().join("science")),
             answering: service::AnsweringOptions::default(),
             collections: service::CollectionsOptions::new(directory.path().join("collections")),
+            records: service::Records::open(&service::RecordsLocation::Sqlite(
+                directory.path().join("fornax.db"),
+            ))
+            .await
+            .expect("records"),
+            files,
         };
         let supervisor = Supervisor::new(runners).expect("supervisor");
         let service = Arc::new(Service::new(options, supervisor));
@@ -102,8 +122,27 @@ impl Harness {
             service,
             admin,
             keys,
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// The data directory.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// Everything below the directory of files, uploads under way included.
+    pub fn files_on_disk(&self) -> usize {
+        let tenants = std::fs::read_dir(self.directory().join("files"))
+            .into_iter()
+            .flatten();
+        tenants
+            .map(|tenant| {
+                std::fs::read_dir(tenant.expect("tenant").path())
+                    .expect("list")
+                    .count()
+            })
+            .sum()
     }
 
     /// A key with `scope` only.
