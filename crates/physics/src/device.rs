@@ -23,6 +23,7 @@ pub enum DeviceRequest {
 
 /// What is really used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
     /// The processor, through this crate's kernels.
@@ -136,6 +137,7 @@ impl Compute {
 
 /// What this build can use on this machine, with the keys of DREDGE's `device_info`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceInformation {
     /// What `auto` gives, by its compatible name.
     pub optimal_device: &'static str,

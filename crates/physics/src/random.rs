@@ -1,8 +1,9 @@
 //! The seeded generator behind every initial value, shuffle and restart.
 //!
-//! xoshiro256++ (Blackman and Vigna, "Scrambled linear pseudorandom number generators", ACM TOMS 47(4), 2021), its state
-//! filled by SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as its authors advise. Written here so that the numbers of a
-//! seed never change with a dependency: a stored model names its seed, and the seed must keep meaning the same model.
+//! A stored model names its seed, and the seed must keep meaning the same model: the numbers are those of
+//! [`platform::random`], which never change.
+
+use platform::random::split_mix;
 
 /// The stream of a model's initial values.
 pub const INITIAL_VALUES: u64 = 1;
@@ -13,50 +14,23 @@ pub const SHUFFLES: u64 = 1 << 32;
 
 /// A stream of random numbers; the same seed and stream give the same numbers for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Random {
-    state: [u64; 4],
-}
-
-/// One step of SplitMix64: moves `state` on and returns a mixed word.
-fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut word = *state;
-    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ (word >> 31)
-}
+pub struct Random(platform::random::Random);
 
 impl Random {
     /// The stream number `stream` of `seed`. Streams keep subjects apart: shuffling an epoch must not depend on how many
     /// numbers the initial values took.
-    pub fn new(seed: u64, stream: u64) -> Self {
-        let mut chain = stream;
-        let mut state = seed ^ split_mix(&mut chain);
-        Random {
-            state: std::array::from_fn(|_| split_mix(&mut state)),
-        }
+    pub fn new(seed: u64, mut stream: u64) -> Self {
+        Random(platform::random::Random::new(seed ^ split_mix(&mut stream)))
     }
 
     /// 64 uniform bits.
     pub fn word(&mut self) -> u64 {
-        let state = &mut self.state;
-        let result = state[0]
-            .wrapping_add(state[3])
-            .rotate_left(23)
-            .wrapping_add(state[0]);
-        let shifted = state[1] << 17;
-        state[2] ^= state[0];
-        state[3] ^= state[1];
-        state[1] ^= state[2];
-        state[0] ^= state[3];
-        state[2] ^= shifted;
-        state[3] = state[3].rotate_left(45);
-        result
+        self.0.bits()
     }
 
     /// Uniform in `0 <= value < 1`, with 53 bits.
     pub fn unit(&mut self) -> f64 {
-        (self.word() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        self.0.unit()
     }
 
     /// Uniform in `low <= value < high`.
@@ -98,16 +72,6 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_generator_is_xoshiro256_plus_plus() {
-        // The first outputs for the state 1, 2, 3, 4, worked out by hand from the published step.
-        let mut random = Random {
-            state: [1, 2, 3, 4],
-        };
-        assert_eq!(random.word(), 41_943_041);
-        assert_eq!(random.word(), 58_720_359);
-    }
 
     #[test]
     fn streams_and_seeds_differ_and_repeat() {

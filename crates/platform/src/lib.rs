@@ -1,4 +1,4 @@
-//! The machine behind seams: clock, entropy, durable files, memory, processors, child processes and secrets.
+//! The machine behind seams: clock, entropy, repeatable random numbers, durable files, memory, processors, child processes and secrets.
 //!
 //! Something belongs here when it is about the machine and not about the product. Nothing here is asynchronous,
 //! knows a model or a request, or reads the environment. Off Linux every fact that cannot be read is `None` and
@@ -13,6 +13,7 @@ pub mod files;
 pub mod mapping;
 pub mod memory;
 pub mod process;
+pub mod random;
 pub mod secret;
 
 pub use clock::Clock;

@@ -16,6 +16,7 @@ mod listing;
 mod mcp;
 mod middleware;
 mod multipart;
+mod native;
 mod openai;
 mod options;
 mod rerank;

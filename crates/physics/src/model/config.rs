@@ -8,6 +8,7 @@ use crate::waves::{InterferenceBasis, Layout, WAVES_MAX};
 
 /// Spatial dimensions, waves per ensemble and the like, with DREDGE's defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ModelConfig {
     /// One Quasimoto wave.

@@ -23,6 +23,7 @@ pub enum Inputs<'a> {
 
 /// How exactly to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// `f32`, vectorised.

@@ -36,6 +36,7 @@ impl Default for FieldRequest {
 
 /// The mean of the modes' displacements along the string.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Field {
     /// The positions.
     pub x_coordinates: Vec<f64>,

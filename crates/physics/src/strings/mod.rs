@@ -34,6 +34,7 @@ pub struct Vibration {
 
 /// What is left when the dimensions beyond four are rolled up to circles of one radius.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Compactification {
     /// The radius of the circles.
     pub compactification_radius: f64,
@@ -47,6 +48,7 @@ pub struct Compactification {
 
 /// The scales that follow from a coupling.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Parameters {
     /// `PLANCK_LENGTH * sqrt(coupling)`, metres.
     pub string_length: f64,

@@ -17,6 +17,7 @@ pub const QUANTA_MAX: usize = 32;
 
 /// One mass level of the open bosonic string.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OpenLevel {
     /// The level `N`: the sum of the oscillators' mode numbers.
     pub level: usize,
@@ -29,6 +30,7 @@ pub struct OpenLevel {
 
 /// The open bosonic string's levels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OpenBosonic {
     /// The dimensions of space and time, `D`.
     pub dimensions: usize,
@@ -42,6 +44,7 @@ pub struct OpenBosonic {
 
 /// One state of the closed bosonic string with one dimension on a circle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClosedState {
     /// Quanta of momentum around the circle, `n`.
     pub momentum: i64,

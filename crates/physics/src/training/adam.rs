@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The decay of both moments and the term that keeps the step finite.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AdamOptions {
     /// Decay of the first moment.
     pub beta1: f64,

@@ -81,24 +81,38 @@ fn add_wave_gradient(
     loss * share
 }
 
+/// The inputs and parameters of models made of waves: one column per axis and one for time, parameters as they are.
+macro_rules! of_waves {
+    () => {
+        fn columns(&self) -> usize {
+            self.layout().dimensions() + 1
+        }
+
+        fn read(&self) -> Vec<f64> {
+            self.parameters().to_vec()
+        }
+
+        fn write(&mut self, parameters: &[f64]) {
+            self.parameters_mut().copy_from_slice(parameters);
+        }
+    };
+}
+
+/// The outputs of waves by the kernels, in single precision.
+macro_rules! predicted_by_kernel {
+    () => {
+        fn predict(&self, processor: Processor, data: &Data) -> Result<Vec<f64>, PhysicsError> {
+            let columns = data.columns().iter().map(Vec::as_slice).collect();
+            let points = Coordinates::new(self.layout(), columns)?;
+            Ok(wide(&self.evaluate_single(processor, &points)?))
+        }
+    };
+}
+
 impl Trainable for Wave {
-    fn columns(&self) -> usize {
-        self.layout().dimensions() + 1
-    }
+    of_waves!();
 
-    fn read(&self) -> Vec<f64> {
-        self.parameters().to_vec()
-    }
-
-    fn write(&mut self, parameters: &[f64]) {
-        self.parameters_mut().copy_from_slice(parameters);
-    }
-
-    fn predict(&self, processor: Processor, data: &Data) -> Result<Vec<f64>, PhysicsError> {
-        let columns = data.columns().iter().map(Vec::as_slice).collect();
-        let points = Coordinates::new(self.layout(), columns)?;
-        Ok(wide(&self.evaluate_single(processor, &points)?))
-    }
+    predicted_by_kernel!();
 
     fn add_gradient(
         &mut self,
@@ -125,23 +139,9 @@ impl Trainable for Wave {
 }
 
 impl Trainable for Ensemble {
-    fn columns(&self) -> usize {
-        self.layout().dimensions() + 1
-    }
+    of_waves!();
 
-    fn read(&self) -> Vec<f64> {
-        self.parameters().to_vec()
-    }
-
-    fn write(&mut self, parameters: &[f64]) {
-        self.parameters_mut().copy_from_slice(parameters);
-    }
-
-    fn predict(&self, processor: Processor, data: &Data) -> Result<Vec<f64>, PhysicsError> {
-        let columns = data.columns().iter().map(Vec::as_slice).collect();
-        let points = Coordinates::new(self.layout(), columns)?;
-        Ok(wide(&self.evaluate_single(processor, &points)?))
-    }
+    predicted_by_kernel!();
 
     fn add_gradient(
         &mut self,
@@ -157,17 +157,7 @@ impl Trainable for Ensemble {
 }
 
 impl Trainable for InterferenceBasis {
-    fn columns(&self) -> usize {
-        self.layout().dimensions() + 1
-    }
-
-    fn read(&self) -> Vec<f64> {
-        self.parameters().to_vec()
-    }
-
-    fn write(&mut self, parameters: &[f64]) {
-        self.parameters_mut().copy_from_slice(parameters);
-    }
+    of_waves!();
 
     fn predict(&self, _: Processor, data: &Data) -> Result<Vec<f64>, PhysicsError> {
         let columns: Vec<Vec<f64>> = data.columns().iter().map(|one| wide(one)).collect();

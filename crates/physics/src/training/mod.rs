@@ -29,6 +29,7 @@ const LOSSES: usize = 10;
 
 /// How the learning rate changes over the epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
 pub enum Schedule {
     /// It stays.
@@ -42,6 +43,7 @@ pub enum Schedule {
 
 /// When to stop before the last epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStop {
     /// Epochs without an improvement that are waited for.
@@ -52,6 +54,7 @@ pub struct EarlyStop {
 
 /// Other starting points to try before the training proper.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Restarts {
     /// How many fresh models are tried, each from a seed derived from the training's.
@@ -62,6 +65,7 @@ pub struct Restarts {
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingOptions {
     /// Passes over the data.
@@ -223,6 +227,7 @@ pub struct Checkpoint {
 
 /// Why a training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// All epochs were done.
@@ -235,6 +240,7 @@ pub enum Ending {
 
 /// How a training went. The model holds the best parameters seen.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrainingReport {
     /// The mean squared error on all rows before the training.
     pub initial_loss: f64,

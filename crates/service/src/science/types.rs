@@ -6,6 +6,7 @@ use physics::model::Precision;
 use physics::strings::coupling::Field;
 use physics::strings::spectra::{Circle, ClosedState, OpenBosonic};
 use physics::training::{Data, DataSet, Progress, TrainingOptions, TrainingReport};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -62,7 +63,7 @@ pub struct ScienceRecord {
 }
 
 /// The last training of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainingSummary {
     /// The data: the name of a set, or `given` with the digest of the rows.
     pub data: String,
@@ -222,7 +223,7 @@ pub enum SpectrumRequest {
 }
 
 /// A spectrum.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Spectrum {
     /// Energies of the modes, ascending.

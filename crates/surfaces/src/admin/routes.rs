@@ -2,13 +2,12 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderValue, StatusCode, header};
-use service::{Error, Identity, PullRequest};
+use service::{Identity, PullRequest};
 
 use super::convert;
 use super::types::{
@@ -17,33 +16,9 @@ use super::types::{
 };
 use crate::body::{JsonObject, read};
 use crate::duration;
-use crate::failure::{self, Failure, Surface};
+use crate::failure::{self, Surface};
+use crate::native::{Answer, Name, text};
 use crate::state::App;
-
-/// An error in our own shape.
-type Answer = Result<Response, NativeFailure>;
-
-/// Wraps [`Failure`] so that `?` on a service error picks this surface.
-pub struct NativeFailure(Failure);
-
-impl From<Error> for NativeFailure {
-    fn from(error: Error) -> Self {
-        NativeFailure(Failure::new(Surface::Native, error))
-    }
-}
-
-impl IntoResponse for NativeFailure {
-    fn into_response(self) -> Response {
-        self.0.into_response()
-    }
-}
-
-type Name = Result<Path<String>, PathRejection>;
-
-fn text(name: Name) -> Result<String, Error> {
-    name.map(|Path(name)| name)
-        .map_err(|_| Error::invalid("name", "the name is not valid UTF-8"))
-}
 
 fn now(app: &App) -> i64 {
     i64::try_from((app.options.now_unix)()).unwrap_or(i64::MAX)

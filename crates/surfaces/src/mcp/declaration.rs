@@ -96,6 +96,14 @@ impl Tool {
         }
     }
 
+    /// The same tool, marked as one that can take away what was there.
+    pub fn destructive(mut self) -> Self {
+        if let Some(annotations) = &mut self.definition.annotations {
+            annotations.destructive_hint = Some(true);
+        }
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.name

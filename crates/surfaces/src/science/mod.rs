@@ -1,9 +1,9 @@
 //! Science models under `/fornax/v1/science`, and the result cache under `/fornax/v1/cache`. Errors are ours:
 //! `{"error": {"kind", "message", "field", "code"}}`.
 
-mod convert;
+pub(crate) mod convert;
 mod routes;
-mod types;
+pub(crate) mod types;
 
 pub use routes::{
     begin_training, cache_clear, cache_statistics, cancel_training, compactification, create,

@@ -1,8 +1,8 @@
 //! Handlers of the science models and of the cache.
 
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use service::{Error, ErrorKind, Identity};
@@ -14,34 +14,9 @@ use super::types::{
     TrainingsReply, UnifiedBody,
 };
 use crate::body::{JsonObject, read};
-use crate::failure::{Failure, Surface};
 use crate::freshness::Fresh;
+use crate::native::{Answer, Name, text};
 use crate::state::App;
-
-/// An error in our own shape.
-type Answer = Result<Response, NativeFailure>;
-
-/// Wraps [`Failure`] so that `?` on a service error picks this surface.
-pub struct NativeFailure(Failure);
-
-impl From<Error> for NativeFailure {
-    fn from(error: Error) -> Self {
-        NativeFailure(Failure::new(Surface::Native, error))
-    }
-}
-
-impl IntoResponse for NativeFailure {
-    fn into_response(self) -> Response {
-        self.0.into_response()
-    }
-}
-
-type Name = Result<Path<String>, PathRejection>;
-
-fn text(name: Name) -> Result<String, Error> {
-    name.map(|Path(name)| name)
-        .map_err(|_| Error::invalid("name", "the name is not valid UTF-8"))
-}
 
 /// `GET /fornax/v1/science/devices`
 pub async fn devices(State(app): State<App>, Extension(identity): Extension<Identity>) -> Answer {

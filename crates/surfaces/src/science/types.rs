@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service::science::{
@@ -10,7 +11,7 @@ use service::science::{
 };
 
 /// A model to make.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateBody {
     pub name: String,
@@ -20,7 +21,7 @@ pub struct CreateBody {
 }
 
 /// A model.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ModelReply {
     pub name: String,
     pub config: ModelConfig,
@@ -35,13 +36,13 @@ pub struct ModelReply {
 }
 
 /// All models.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ModelsReply {
     pub models: Vec<ModelReply>,
 }
 
 /// One parameter.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ParameterReply {
     pub name: String,
     pub shape: Vec<usize>,
@@ -50,7 +51,7 @@ pub struct ParameterReply {
 }
 
 /// All parameters of a model.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ParametersReply {
     pub model: String,
     pub digest: String,
@@ -59,7 +60,7 @@ pub struct ParametersReply {
 }
 
 /// Points: columns by name, or rows in the model's order.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InferBody {
     pub model: String,
@@ -70,7 +71,7 @@ pub struct InferBody {
 }
 
 /// What a model gave: values row by row, and their shape.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct InferReply {
     pub model: String,
     pub digest: String,
@@ -81,7 +82,7 @@ pub struct InferReply {
 }
 
 /// A training to begin: `data` is the name of a data set, or columns with targets.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainBody {
     pub model: String,
@@ -91,7 +92,7 @@ pub struct TrainBody {
 }
 
 /// What to train on.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum DataBody {
     /// `glitchy-chirp`, `travelling-chirp`, …
@@ -101,7 +102,7 @@ pub enum DataBody {
 }
 
 /// Columns in the order of the model's inputs, and one target per row.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenData {
     pub columns: Vec<Vec<f32>>,
@@ -130,7 +131,7 @@ pub struct TrainingsReply {
 }
 
 /// Which spectrum.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SpectrumBody {
     Linear {
@@ -180,15 +181,16 @@ fn critical() -> usize {
 }
 
 /// A spectrum under the name of its kind.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SpectrumReply {
     #[serde(flatten)]
+    #[schemars(with = "service::science::Spectrum")]
     pub spectrum: Value,
     pub cached: bool,
 }
 
 /// The scales of a string.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StringParametersBody {
     #[serde(default = "one")]
@@ -202,7 +204,7 @@ fn tenth() -> f64 {
 }
 
 /// Circles to roll dimensions up to.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompactificationBody {
     #[serde(default = "ten")]
@@ -211,7 +213,7 @@ pub struct CompactificationBody {
 }
 
 /// A text to lift.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LiftBody {
     pub insight_text: String,
@@ -220,7 +222,7 @@ pub struct LiftBody {
 }
 
 /// A lifted text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LiftReply {
     /// SHA-256 of the text.
     pub id: String,
@@ -230,7 +232,7 @@ pub struct LiftReply {
 }
 
 /// One unified inference; everything may be left out.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnifiedBody {
     pub dredge_insight: Option<String>,
@@ -244,7 +246,7 @@ pub struct UnifiedBody {
 }
 
 /// Its answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct UnifiedReply {
     pub dredge_insight: String,
     pub quasimoto_coordinates: Vec<f64>,
@@ -260,7 +262,7 @@ pub struct UnifiedReply {
 }
 
 /// What one model of it gave.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ModelOutputReply {
     pub model: String,
     pub digest: String,

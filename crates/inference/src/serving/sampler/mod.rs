@@ -9,11 +9,10 @@
 //! linear time ([`select`]). One seed and one sequence of logits give one sequence of tokens, on every machine.
 
 mod logprobs;
-mod random;
 mod select;
 
 pub use logprobs::{TokenLogprobs, log_probabilities};
-pub use random::Random;
+use platform::random::Random;
 
 use std::collections::{HashMap, VecDeque};
 

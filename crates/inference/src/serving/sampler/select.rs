@@ -116,7 +116,7 @@ pub(super) fn draw_row(row: &[f32], best: f32, scale: f32, random: &mut Random) 
         .chunks(BLOCK)
         .map(|block| weight_sum(block, best, scale))
         .collect();
-    let mut target = random.next_unit() * sums.iter().sum::<f64>();
+    let mut target = random.unit() * sums.iter().sum::<f64>();
     let mut last = None;
     for (index, (block, sum)) in row.chunks(BLOCK).zip(&sums).enumerate() {
         if target >= *sum {
@@ -141,7 +141,7 @@ pub(super) fn draw_row(row: &[f32], best: f32, scale: f32, random: &mut Random) 
 
 /// Draws from a list of candidates.
 pub(super) fn draw_candidates(candidates: &[Candidate], random: &mut Random) -> Option<Token> {
-    let mut target = random.next_unit() * total(candidates);
+    let mut target = random.unit() * total(candidates);
     for candidate in candidates {
         let weight = f64::from(candidate.weight);
         if target < weight {

@@ -9,7 +9,7 @@ fn row(seed: u64, length: usize) -> Vec<f32> {
     let mut random = Random::new(seed);
     (0..length)
         .map(|_| {
-            let unit = random.next_unit() as f32;
+            let unit = random.unit() as f32;
             30.0 * unit.powi(6) - 10.0
         })
         .collect()

@@ -3,6 +3,7 @@
 mod embed;
 mod generate;
 mod models;
+mod science;
 
 use std::sync::LazyLock;
 
@@ -13,12 +14,14 @@ use crate::state::App;
 
 /// Every tool, in a fixed order: clients keep what they were told, and a changed order spoils their prompts' caches.
 static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
-    vec![
+    let mut tools = vec![
         models::list(),
         models::describe(),
         generate::tool(),
         embed::tool(),
-    ]
+    ];
+    tools.extend(science::tools());
+    tools
 });
 
 /// Every tool there is.

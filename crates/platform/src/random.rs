@@ -1,8 +1,9 @@
-//! Random numbers of one stream.
+//! Repeatable random numbers from a seed: the same seed gives the same numbers on every machine and for ever, so that a seed
+//! may stand for a text or a model. Written here so that no dependency can change what a stored seed means. It is no source of
+//! secrets; that is [`crate::entropy`].
 //!
-//! The generator is xoshiro256++ 1.0 by David Blackman and Sebastiano Vigna (2019), its state filled from the
-//! seed by their SplitMix64, as they recommend. It is small, fast, and the same on every machine, so that one
-//! seed means one text. It is no source of secrets.
+//! The generator is xoshiro256++ (Blackman and Vigna, "Scrambled linear pseudorandom number generators", ACM TOMS 47(4), 2021), its
+//! state filled by SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as its authors advise.
 
 /// A xoshiro256++ generator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,23 +11,26 @@ pub struct Random {
     state: [u64; 4],
 }
 
+/// One step of SplitMix64: moves `state` on and returns a mixed word.
+pub fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut word = *state;
+    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^ (word >> 31)
+}
+
 impl Random {
     /// The generator for a seed. Every seed is good, 0 too.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
-        let mut counter = seed;
-        let state = std::array::from_fn(|_| {
-            counter = counter.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mut mixed = counter;
-            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            mixed ^ (mixed >> 31)
-        });
-        Self { state }
+    pub fn new(mut seed: u64) -> Self {
+        Random {
+            state: std::array::from_fn(|_| split_mix(&mut seed)),
+        }
     }
 
-    /// The next 64 random bits.
-    pub fn next_bits(&mut self) -> u64 {
+    /// 64 uniform bits.
+    pub fn bits(&mut self) -> u64 {
         let state = &mut self.state;
         let result = state[0]
             .wrapping_add(state[3])
@@ -42,9 +46,9 @@ impl Random {
         result
     }
 
-    /// A number in `[0, 1)` with 53 random bits.
-    pub fn next_unit(&mut self) -> f64 {
-        (self.next_bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    /// Uniform in `0 <= value < 1`, with 53 bits.
+    pub fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 }
 
@@ -69,7 +73,7 @@ mod tests {
         let mut random = Random {
             state: [1, 2, 3, 4],
         };
-        let outputs: Vec<u64> = (0..5).map(|_| random.next_bits()).collect();
+        let outputs: Vec<u64> = (0..5).map(|_| random.bits()).collect();
         assert_eq!(
             outputs,
             [
@@ -87,7 +91,7 @@ mod tests {
         let mut random = Random::new(0);
         let mean = (0..10_000)
             .map(|_| {
-                let unit = random.next_unit();
+                let unit = random.unit();
                 assert!((0.0..1.0).contains(&unit));
                 unit
             })
