@@ -60,7 +60,7 @@ settings! {
         sequences_max: Auto<u32> = "auto",
         /// Requests that wait for a slot before more are refused; automatic: chosen from the model.
         queue_max: Auto<u32> = "auto",
-        /// Processor threads per model; automatic: the cores of the machine.
+        /// Processor threads per model; automatic: the cores of the machine, fewer for single tokens of small models.
         threads: Auto<u32> = "auto",
         /// Layers on the GPU, where this build has one; automatic: all that fit.
         gpu_layers: Auto<u32> = "auto",

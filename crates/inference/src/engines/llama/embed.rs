@@ -43,6 +43,7 @@ impl Embedder {
                 compute_tokens_max: plan.batch_tokens_max,
                 sequences_max: plan.sequences_max,
                 threads: plan.threads,
+                token_threads: plan.threads,
                 pooling: Some(pooling),
                 flash_attention: flash_attention(options),
                 // The cache lives for one call only: nothing is gained by making it less exact.

@@ -271,6 +271,7 @@ fn generate_options(plan: &Plan, options: &LlamaOptions) -> ContextOptions {
         compute_tokens_max: plan.batch_tokens_max.min(COMPUTE_TOKENS_MAX),
         sequences_max: plan.sequences_max,
         threads: plan.threads,
+        token_threads: plan.token_threads,
         pooling: None,
         flash_attention: flash_attention(options),
         cache_type: cache_type(options),

@@ -257,6 +257,8 @@ pub(super) struct ContextOptions {
     pub compute_tokens_max: u32,
     pub sequences_max: u32,
     pub threads: u32,
+    /// For a batch of one token.
+    pub token_threads: u32,
     /// The pooling when the context is for embeddings.
     pub pooling: Option<sys::llama_pooling_type>,
     pub flash_attention: sys::llama_flash_attn_type,
@@ -297,7 +299,7 @@ impl Context {
         parameters.n_batch = options.batch_tokens_max;
         parameters.n_ubatch = options.compute_tokens_max;
         parameters.n_seq_max = options.sequences_max;
-        parameters.n_threads = options.threads as i32;
+        parameters.n_threads = options.token_threads as i32;
         parameters.n_threads_batch = options.threads as i32;
         parameters.flash_attn_type = options.flash_attention;
         parameters.type_k = options.cache_type;
