@@ -26,4 +26,6 @@ cargo build --release -p vectors --example bench_worker
 for set in minilm50k digits30k minilm200k; do
   "$vectors/bin/python" bench/vectors/bench.py --worker target/release/examples/bench_worker --set "$set"
 done
+# Full text beside tantivy: a workspace of its own.
+python3 bench/text/bench.py --data "${BENCH_DATA:-../shared/data}"
 python3 bench/render.py

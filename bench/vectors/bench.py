@@ -166,6 +166,7 @@ def main():
     arguments = parser.parse_args()
     source = arguments.inputs / arguments.set
     exact = numpy.load(source / "exact.npy")
+    base = numpy.load(source / "base.npy", mmap_mode="r")
     names = [*OURS, *(name for name in arguments.peers.split(",") if name)]
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="fornax-bench-", dir=arguments.inputs))
     try:
@@ -194,11 +195,12 @@ def main():
             worker.end()
         table = {name: {"engine": {arguments.set: row}, **({"filtered": by_filter[name]} if name in by_filter else {})} for name, row in figures.items()}
         comparison = ratios(figures)
+        after = {key.replace("reopen_", f"reopen_{len(base)}_points_"): value for key, value in after.items()}
         comparison["two threads / one, ours at 0.95"] = round(figures["fornax"]["qps_at_95_two_threads"] / figures["fornax"]["qps_at_95"], 2)
         result = {
             "name": f"vectors-{arguments.set}", "date": datetime.date.today().isoformat(), "machine": machine(),
             "command": f"bench/vectors/bench.py --set {arguments.set} --rounds {arguments.rounds} --repeats {arguments.repeats}",
-            "work": f"{arguments.set}: {len(numpy.load(source / 'base.npy', mmap_mode='r')):,} vectors, {len(exact)} held-out queries, k 10, m 16, ef_construct 200, built with "
+            "work": f"{arguments.set}: {len(base):,} vectors, {len(exact)} held-out queries, k 10, m 16, ef_construct 200, built with "
                     f"{arguments.build_threads} threads; queries per second by one thread unless said; curves in [images/vectors-{arguments.set}.svg](images/vectors-{arguments.set}.svg)",
             "ours": {**table["fornax"], **after}, "peers": {name: table[name] for name in names if name != "fornax"},
             "ratios": comparison,

@@ -22,6 +22,21 @@ pub const LANES: usize = 64;
 /// Too few leave memory idle, too many push each other out of the queue.
 const LINES_AHEAD: usize = 20;
 
+/// Calls the form of a comparison that the level has; the caller checked shapes.
+macro_rules! by_level {
+    ($kernels:expr, $function:ident $arguments:tt) => {
+        match $kernels.level() {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Kernels` of this level exist only where its instructions do; the shapes were checked.
+            Level::Avx512 => unsafe { avx512::$function $arguments },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Level::Avx2 => unsafe { avx2::$function $arguments },
+            _ => scalar::$function $arguments,
+        }
+    };
+}
+
 impl Kernels {
     /// `out[i] = sum over j of query[j] * row(rows[i])[j]` on 8-bit codes.
     ///
@@ -38,15 +53,7 @@ impl Kernels {
         out: &mut [i32],
     ) {
         check(query.len(), base, stride, rows, out);
-        match self.level() {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Kernels` of this level exist only where its instructions do; the shapes were checked.
-            Level::Avx512 => unsafe { avx512::dot_8(query, base, stride, rows, out) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Level::Avx2 => unsafe { avx2::dot_8(query, base, stride, rows, out) },
-            _ => scalar::dot_8(query, base, stride, rows, out),
-        }
+        by_level!(self, dot_8(query, base, stride, rows, out));
     }
 
     /// `out[i] = sum over j of query[j] * row(rows[i])[j]` on 4-bit codes; the query in the order of the dimensions.
@@ -64,15 +71,7 @@ impl Kernels {
     ) {
         assert!(query.len().is_multiple_of(2 * LANES), "shape of the query");
         check(query.len() / 2, base, stride, rows, out);
-        match self.level() {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Kernels` of this level exist only where its instructions do; the shapes were checked.
-            Level::Avx512 => unsafe { avx512::dot_4(query, base, stride, rows, out) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Level::Avx2 => unsafe { avx2::dot_4(query, base, stride, rows, out) },
-            _ => scalar::dot_4(query, base, stride, rows, out),
-        }
+        by_level!(self, dot_4(query, base, stride, rows, out));
     }
 
     /// `out[i] = sum over j of |query[j] - row(rows[i])[j]|` on 8-bit codes.
@@ -89,15 +88,7 @@ impl Kernels {
         out: &mut [i32],
     ) {
         check(query.len(), base, stride, rows, out);
-        match self.level() {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Kernels` of this level exist only where its instructions do; the shapes were checked.
-            Level::Avx512 => unsafe { avx512::l1_8(query, base, stride, rows, out) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Level::Avx2 => unsafe { avx2::l1_8(query, base, stride, rows, out) },
-            _ => scalar::l1_8(query, base, stride, rows, out),
-        }
+        by_level!(self, l1_8(query, base, stride, rows, out));
     }
 
     /// Makes a row of 8-bit codes a query: each code less 128. Returns their sum.

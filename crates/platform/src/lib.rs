@@ -12,6 +12,7 @@ pub mod entropy;
 pub mod files;
 pub mod mapping;
 pub mod memory;
+pub mod positioned;
 pub mod process;
 pub mod random;
 pub mod secret;

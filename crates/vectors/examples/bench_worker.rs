@@ -297,13 +297,54 @@ fn after(work: &Work) -> Outcome<Value> {
     Ok(Value::Object(own))
 }
 
+/// Writes all points without waiting for the disk while another thread searches: how fast they are taken, how long the
+/// searches take, and how many rows at most had no index.
+fn stream(work: &Work) -> Outcome<Value> {
+    let directory = work.directory.with_extension("stream");
+    let database = Database::open(&directory, DatabaseOptions::default())?;
+    let collection = database.create_collection("stream", work.schema.clone())?;
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let asked = request(&work.queries[0], 64, None);
+    let (mut times, longest_tail, seconds) = std::thread::scope(|scope| -> Outcome<_> {
+        let searches = scope.spawn(|| -> Result<_, vectors::VectorsError> {
+            let (mut times, mut longest_tail) = (Vec::new(), 0);
+            while !done.load(std::sync::atomic::Ordering::Acquire) {
+                let started = Instant::now();
+                collection.search(&asked)?;
+                times.push(started.elapsed().as_secs_f64() * 1e3);
+                longest_tail = longest_tail.max(collection.unindexed_rows());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok((times, longest_tail))
+        });
+        let started = Instant::now();
+        let written = work.fill(&collection, BATCH, &WriteOptions::default());
+        let seconds = started.elapsed().as_secs_f64();
+        done.store(true, std::sync::atomic::Ordering::Release);
+        let (times, tail) = searches.join().map_err(|_| "a thread panicked")??;
+        written?;
+        Ok((times, tail, seconds))
+    })?;
+    times.sort_by(f64::total_cmp);
+    let part = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
+    drop((collection, database));
+    std::fs::remove_dir_all(&directory)?;
+    Ok(json!({
+        "stream_points_per_second": work.rows() as f64 / seconds,
+        "stream_search_p50_ms": part(0.5),
+        "stream_search_p99_ms": part(0.99),
+        "stream_rows_without_index_max": longest_tail,
+    }))
+}
+
 /// Closes the database and opens it again up to the first answer, as often as `times` says.
 fn reopen(work: &Work, times: u32) -> Outcome<Value> {
-    let mut milliseconds: Vec<f64> = Vec::new();
+    let (mut milliseconds, mut opened): (Vec<f64>, Vec<f64>) = Default::default();
     for _ in 0..times {
         let started = Instant::now();
         let database = work.open()?;
         let collection = database.collection("bench")?;
+        opened.push(started.elapsed().as_secs_f64() * 1e3);
         let hits = collection.search(&request(&work.queries[0], 64, None))?;
         milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
         let distinct: BTreeSet<PointId> = hits.iter().map(|hit| hit.point.id).collect();
@@ -312,7 +353,11 @@ fn reopen(work: &Work, times: u32) -> Outcome<Value> {
         }
     }
     milliseconds.sort_by(f64::total_cmp);
-    Ok(json!({ "reopen_to_first_answer_ms": milliseconds[milliseconds.len() / 2] }))
+    opened.sort_by(f64::total_cmp);
+    Ok(json!({
+        "reopen_ms": opened[opened.len() / 2],
+        "reopen_to_first_answer_ms": milliseconds[milliseconds.len() / 2],
+    }))
 }
 
 fn main() -> Outcome<()> {
@@ -358,10 +403,10 @@ fn main() -> Outcome<()> {
                 // The last handle is gone; a moment for the threads that served it to end.
                 std::thread::sleep(Duration::from_millis(100));
                 let mut reply = after(loaded()?)?;
-                if let (Value::Object(all), Value::Object(some)) =
-                    (&mut reply, reopen(loaded()?, 5)?)
-                {
-                    all.extend(some);
+                for more in [reopen(loaded()?, 5)?, stream(loaded()?)?] {
+                    if let (Value::Object(all), Value::Object(more)) = (&mut reply, more) {
+                        all.extend(more);
+                    }
                 }
                 reply
             }

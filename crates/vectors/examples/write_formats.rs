@@ -43,5 +43,9 @@ fn main() -> Result<(), VectorsError> {
     )?;
     collection.delete(&[last], &durable)?;
     collection.snapshot("kept")?;
+    let tokens = database.create_collection(shared::TOKENS, shared::token_schema())?;
+    let points = (0..shared::TOKEN_POINTS).map(shared::token_point);
+    tokens.upsert(points.collect(), &durable)?;
+    tokens.optimize()?;
     Ok(())
 }

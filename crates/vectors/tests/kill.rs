@@ -8,6 +8,9 @@
     reason = "a program that says what it does"
 )]
 
+mod notes;
+mod program;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -17,8 +20,7 @@ use std::time::Duration;
 use serde_json::json;
 use vectors::collection::{Collection, CollectionOptions, ScrollRequest, With, WriteOptions};
 use vectors::database::{Database, DatabaseOptions};
-use vectors::schema::{CollectionSchema, Datatype, IndexKind, Metric, VectorSchema};
-use vectors::{Payload, Point, PointId, Vector, VectorsError};
+use vectors::{Payload, Point, PointId, VectorsError};
 
 /// Rounds when none are asked for.
 const ROUNDS: u64 = 20;
@@ -63,25 +65,14 @@ fn main() -> ExitCode {
             }
         };
     }
-    // The harness's own arguments: a filter for other tests, or the question which tests there are.
-    let number = |name: &str, default: u64| {
-        let place = arguments.iter().position(|argument| argument == name);
-        place.map_or(default, |place| {
-            arguments[place + 1].parse().expect("a number")
-        })
+    let numbers = match program::parse("kill", &["--rounds", "--seed"], &arguments) {
+        Ok(numbers) => numbers,
+        Err(code) => return code,
     };
-    let filter = arguments.first().filter(|first| !first.starts_with('-'));
-    if arguments.iter().any(|argument| argument == "--list")
-        || filter.is_some_and(|filter| !"kill".contains(filter.as_str()))
-    {
-        println!("kill: not among the tests asked for");
-        return ExitCode::SUCCESS;
-    }
-    let seed = number(
-        "--seed",
-        platform::entropy::random_u64().expect("entropy") >> 32,
-    );
-    rounds(number("--rounds", ROUNDS), seed);
+    let seed = numbers
+        .get("--seed")
+        .unwrap_or_else(|| platform::entropy::random_u64().expect("entropy") >> 32);
+    rounds(numbers.get("--rounds").unwrap_or(ROUNDS), seed);
     ExitCode::SUCCESS
 }
 
@@ -153,7 +144,7 @@ fn write(directory: &Path, seed: u64) -> Result<(), VectorsError> {
     let database = open(directory, 1)?;
     let collection = match database.collection("notes") {
         Err(VectorsError::CollectionMissing { .. }) => {
-            database.create_collection("notes", schema())?
+            database.create_collection("notes", notes::schema(100))?
         }
         opened => opened?,
     };
@@ -277,32 +268,11 @@ fn open(directory: &Path, maintenance_threads: usize) -> Result<Database, Vector
     )
 }
 
-fn schema() -> CollectionSchema {
-    CollectionSchema {
-        vectors: [(
-            String::new(),
-            VectorSchema::Dense {
-                dimensions: 2,
-                metric: Metric::Euclid,
-                datatype: Datatype::Float32,
-                multi: false,
-                index: IndexKind::Auto,
-                hnsw: Default::default(),
-                quantization: Default::default(),
-                on_disk: false,
-            },
-        )]
-        .into(),
-        index_from_rows: Some(100),
-        ..CollectionSchema::default()
-    }
-}
-
 fn point(id: u64, tag: u64) -> Point {
     let payload: Payload = json!({"tag": tag}).as_object().expect("object").clone();
     Point {
         id: PointId::Number(id),
-        vectors: [(String::new(), Vector::Dense(vec![id as f32, 1.0]))].into(),
+        vectors: [(String::new(), notes::vector(id))].into(),
         payload,
         expires_unix_ms: None,
     }

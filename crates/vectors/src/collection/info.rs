@@ -193,23 +193,6 @@ impl Collection {
         })
     }
 
-    /// Reads every byte of every sealed segment and compares it with its checksum. What is found is returned and stands in
-    /// `info` from then on.
-    ///
-    /// # Errors
-    /// As the disk says when it is asked for names.
-    pub fn verify(&self) -> Result<Vec<VectorsError>, VectorsError> {
-        let disk = self.surroundings.disk.as_ref();
-        let mut damages = Vec::new();
-        for segment in &self.current().sealed {
-            damages.extend(segment.damages(disk)?);
-        }
-        for damage in &damages {
-            self.note_damage(damage);
-        }
-        Ok(damages)
-    }
-
     /// Bytes of all files of the collection.
     fn disk_bytes(&self) -> Result<u64, VectorsError> {
         let disk = self.surroundings.disk.as_ref();

@@ -41,7 +41,7 @@ impl Collection {
         if self.current().frozen.len() > FROZEN_MAX {
             self.seal_oldest()?;
         }
-        Ok(())
+        self.bound_tail()
     }
 
     /// Has maintenance done that a crash or a change of settings left behind.
@@ -203,8 +203,13 @@ impl Collection {
     }
 
     fn doing(&self, activity: Activity) -> Doing<'_> {
-        *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = Some(activity);
-        Doing(self)
+        let mut current = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        // What a writer does meanwhile is not worth hiding a merge.
+        let is_first = current.is_none();
+        if is_first {
+            *current = Some(activity);
+        }
+        Doing(is_first.then_some(self))
     }
 
     /// Writes the oldest frozen segment to disk. False when there is none.
@@ -264,7 +269,7 @@ impl Collection {
             disk.sync_directory(crate::storage::disk::parent_of(&directory))?;
             write::write(disk, &directory.join(ROWS_FILE), schema, sources, order)?;
             let segment = SealedSegment::open(disk, &directory, number, None, &self.ledger)?;
-            segment.leave_on_disk(schema);
+            segment.leave_on_disk(disk, schema)?;
             let segment = self.or_defer(segment, deferred::SPARSE_INDEXES, |segment| {
                 segment.build_sparse_indexes(disk)
             })?;
@@ -409,6 +414,10 @@ impl Collection {
         let _doing = self.doing(Activity::Merging {
             segments: sources.iter().map(|segment| segment.number()).collect(),
         });
+        let _claims: Vec<_> = sources
+            .iter()
+            .filter_map(|segment| self.claim(segment.number()))
+            .collect();
         let mut writer = self.lock_writer();
         let number = writer.next_segment;
         writer.next_segment += 1;
@@ -471,10 +480,20 @@ impl Collection {
             .reserve(Component::Maintenance, rows * MERGE_ROW_BYTES)?;
         for (name, vector) in &self.schema().vectors {
             let indexed = sources.iter().any(|source| source.index(name).is_some());
-            if let (true, VectorSchema::Dense { dimensions, .. }) = (indexed, vector)
+            if let (
+                true,
+                VectorSchema::Dense {
+                    dimensions, multi, ..
+                },
+            ) = (indexed, vector)
                 && let Some(parameters) = self.index_parameters(vector)
             {
-                let bytes = parameters.build_bytes(rows, *dimensions);
+                let of_name = sources.iter().filter_map(|source| source.dense(name));
+                let count = match multi {
+                    true => of_name.map(|dense| u64::from(dense.rows())).sum(),
+                    false => rows,
+                };
+                let bytes = parameters.build_bytes(count, *dimensions);
                 drop(self.ledger.reserve(Component::VectorIndexes, bytes)?);
             }
         }
@@ -495,18 +514,20 @@ impl Collection {
                 .enumerate()
                 .filter_map(|(place, source)| Some((place, source.index(&name)?)))
                 .max_by_key(|(_, index)| index.rows());
-            let new_rows = largest.map(|(place, index)| {
+            let new_rows = largest.map(|(place, index)| -> Result<_, VectorsError> {
                 let mut new_rows = vec![u32::MAX; index.rows() as usize];
                 for (new, at) in (0..).zip(order) {
-                    if at.source as usize == place
-                        && let Some(old) = sources[place].slot_of(&name, at.row)
-                        && let Some(new) = merged.slot_of(&name, new)
-                    {
+                    if at.source as usize != place {
+                        continue;
+                    }
+                    let old = sources[place].places_of(&name, at.row)?;
+                    for (old, new) in old.zip(merged.places_of(&name, new)?) {
                         new_rows[old as usize] = new;
                     }
                 }
-                new_rows
+                Ok(new_rows)
             });
+            let new_rows = new_rows.transpose()?;
             let previous = largest
                 .zip(new_rows.as_deref())
                 .map(|((_, index), new_rows)| Previous { index, new_rows });
@@ -515,7 +536,8 @@ impl Collection {
         Ok(merged)
     }
 
-    /// Names of the dense vectors whose index a segment should have and has not.
+    /// Names of the dense vectors whose index a segment should have and has not. What counts is how many vectors of the name
+    /// there are: a point may have several, or none.
     pub(crate) fn missing_indexes(
         &self,
         segment: &SealedSegment,
@@ -535,7 +557,8 @@ impl Collection {
                 let Some(parameters) = self.index_parameters(vector) else {
                     return false;
                 };
-                segment.rows() >= from_rows.max(1)
+                let count = segment.dense(name).map_or(0, Originals::rows);
+                count >= from_rows.max(1)
                     && segment.index_parameters(name) != Some(parameters_name(&parameters).as_str())
                     && !unbuildable.contains(&(segment.number(), parameters_name(&parameters)))
             })
@@ -548,7 +571,6 @@ impl Collection {
         match *vector {
             VectorSchema::Dense {
                 metric,
-                multi: false,
                 index,
                 hnsw,
                 quantization,
@@ -579,12 +601,16 @@ impl Collection {
         let Some((segment, name)) = next else {
             return Ok(false);
         };
+        let Some(_claim) = self.claim(segment.number()) else {
+            // A writer builds it, see `tail`; there is more to do when it is done.
+            return Ok(false);
+        };
         let indexed = self.build_index(&segment, &name, &set.schema, None)?;
         self.replace_view(indexed);
         Ok(true)
     }
 
-    fn build_index(
+    pub(super) fn build_index(
         &self,
         segment: &SealedSegment,
         name: &str,
@@ -614,11 +640,14 @@ impl Collection {
             vector: name.to_owned(),
         });
         let control = Arc::new(BuildControl::default());
-        *self.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&control));
+        let controls = || self.controls.lock().unwrap_or_else(PoisonError::into_inner);
+        controls().push(Arc::clone(&control));
         self.writable()?;
         let label = parameters_name(&parameters);
-        let built = VectorIndex::build(dense, &parameters, previous, &control);
-        segment.leave_on_disk(schema);
+        let built = VectorIndex::build(&dense.mapped(), &parameters, previous, &control);
+        controls().retain(|other| !Arc::ptr_eq(other, &control));
+        let disk = self.surroundings.disk.as_ref();
+        segment.leave_on_disk(disk, schema)?;
         let index = match built {
             Ok(index) => index,
             Err(VectorsError::Cancelled) => return Err(VectorsError::Cancelled),
@@ -633,7 +662,6 @@ impl Collection {
                 return Ok(segment.clone());
             }
         };
-        let disk = self.surroundings.disk.as_ref();
         sealed::write_index(disk, segment, name, &label, &index)?;
         let bytes = index.bytes_in_memory();
         drop(room);
@@ -645,16 +673,15 @@ impl Collection {
     }
 }
 
-/// Clears the note of what maintenance does.
-struct Doing<'a>(&'a Collection);
+/// Clears the note of what maintenance does, when it was this one's.
+struct Doing<'a>(Option<&'a Collection>);
 
 impl Drop for Doing<'_> {
     fn drop(&mut self) {
-        *self
-            .0
-            .activity
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(collection) = self.0 {
+            let activity = &collection.activity;
+            *activity.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 }
 

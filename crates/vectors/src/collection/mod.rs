@@ -30,9 +30,11 @@ mod search;
 mod searcher;
 mod set;
 mod snapshot;
+mod tail;
 mod text;
 mod tunables;
 pub(crate) mod validate;
+mod verify;
 mod write;
 
 use std::collections::HashMap;
@@ -101,8 +103,8 @@ pub struct Collection {
     activity: Mutex<Option<Activity>>,
     /// Payload indexes that filters asked for.
     wanted: Mutex<Vec<(FieldPath, PayloadIndexKind)>>,
-    /// Stops the index build that runs.
-    control: Mutex<Option<Arc<BuildControl>>>,
+    /// Stop the index builds that run.
+    controls: Mutex<Vec<Arc<BuildControl>>>,
     /// Segments and parameters for which a build failed; not tried again until the collection is opened again.
     unbuildable: Mutex<Vec<(u64, String)>>,
     /// Maintenance that waits for memory.
@@ -111,6 +113,10 @@ pub struct Collection {
     optimizing: AtomicU32,
     /// Number and rows of the growing segment when maintenance looked last.
     last_growth: Mutex<(u64, u32)>,
+    /// Segments whose indexes a thread builds now.
+    claimed: Mutex<Vec<u64>>,
+    /// Held by the writer that builds an index because too many rows have none.
+    helping: Mutex<()>,
     /// Whether maintenance is queued.
     queued: AtomicBool,
     closed: AtomicBool,
@@ -248,8 +254,8 @@ impl Collection {
     /// Refuses writes from now on: the files are about to go.
     pub(crate) fn close_without_flush(&self) {
         self.closed.store(true, Ordering::Release);
-        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(control) = control.as_ref() {
+        let controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
+        for control in controls.iter() {
             control.cancel();
         }
     }
@@ -270,6 +276,7 @@ impl Collection {
                 .unwrap_or_else(PoisonError::into_inner),
         );
         drop(self.sealing.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self.helping.lock().unwrap_or_else(PoisonError::into_inner));
         drop(self.lock_writer());
     }
 

@@ -83,11 +83,13 @@ impl Collection {
             damages: Mutex::new(Vec::new()),
             activity: Mutex::new(None),
             wanted: Mutex::new(Vec::new()),
-            control: Mutex::new(None),
+            controls: Mutex::new(Vec::new()),
             unbuildable: Mutex::new(Vec::new()),
             deferred: Mutex::new(Vec::new()),
             optimizing: AtomicU32::new(0),
             last_growth: Mutex::new((0, 0)),
+            claimed: Mutex::new(Vec::new()),
+            helping: Mutex::new(()),
             queued: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         };
@@ -216,7 +218,7 @@ fn open_segments(
         match opened {
             Ok(segment) => {
                 remove_unnamed(disk, &home, entry.tombstones)?;
-                segment.leave_on_disk(&writer.manifest.schema);
+                segment.leave_on_disk(disk, &writer.manifest.schema)?;
                 let removed = segment.live().removed();
                 writer
                     .persisted

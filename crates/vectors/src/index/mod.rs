@@ -195,6 +195,19 @@ impl VectorIndex {
         }
     }
 
+    /// The size of the list of candidates that a search with these parameters keeps.
+    pub fn width(&self, parameters: &SearchParameters) -> usize {
+        match &self.body {
+            Body::Hnsw(index) => index.ef(parameters),
+            Body::Flat | Body::Ivf(_) => parameters.ef.unwrap_or(hnsw::EF_DEFAULT),
+        }
+    }
+
+    /// Whether a search compares with originals at each of its steps, and not only with the best at its end.
+    pub fn traverses_originals(&self) -> bool {
+        self.graph().is_some_and(HnswIndex::traverses_originals)
+    }
+
     fn graph(&self) -> Option<&HnswIndex> {
         match &self.body {
             Body::Hnsw(index) => Some(index),

@@ -39,6 +39,15 @@ impl TopK {
         }
     }
 
+    /// The worst rank among the best `k`; `None` while fewer were offered.
+    pub fn worst(&mut self) -> Option<f32> {
+        if self.k == 0 || self.kept.len() < self.k {
+            return None;
+        }
+        self.kept.select_nth_unstable(self.k - 1);
+        Some(self.kept[self.k - 1].rank)
+    }
+
     /// The best rows, best first.
     pub fn best(&mut self) -> &[Scored] {
         if self.k > 0 {
@@ -64,11 +73,14 @@ mod tests {
                     rank: (row * 7919 % 97) as f32,
                 })
                 .collect();
+            assert_eq!(top.worst(), None);
             for one in &all {
                 top.offer(one.row, one.rank);
             }
             all.sort();
             all.truncate(k);
+            let worst = (k <= 500).then(|| all.last().map(|one| one.rank)).flatten();
+            assert_eq!(top.worst(), worst);
             assert_eq!(top.best(), all);
         }
     }

@@ -14,6 +14,11 @@ pub trait Originals: Sync {
     /// How many rows there are, live or not.
     fn rows(&self) -> u32;
 
+    /// Whether each vector is read from a file, so that it pays to rank no more of them than needed.
+    fn reads_are_dear(&self) -> bool {
+        false
+    }
+
     /// The vector of a row; `buffer` may be used to hold it.
     ///
     /// # Errors
@@ -93,34 +98,26 @@ impl Originals for SliceOriginals<'_> {
         assert_eq!(query.len(), self.dimensions);
         let stride = self.dimensions;
         let kernels = Kernels::best();
-        match (self.values, metric) {
-            (Values::Float32(values), Metric::Cosine | Metric::Dot) => {
-                kernels.dot_many_f32(query, values, stride, rows, out);
+        /// The kernel of a metric for the type of the values.
+        macro_rules! by_metric {
+            ($values:expr, $dot:ident, $l2:ident, $l1:ident) => {
+                match metric {
+                    Metric::Cosine | Metric::Dot => {
+                        kernels.$dot(query, $values, stride, rows, out);
+                    }
+                    Metric::Euclid => kernels.$l2(query, $values, stride, rows, out),
+                    Metric::Manhattan => kernels.$l1(query, $values, stride, rows, out),
+                }
+            };
+        }
+        match self.values {
+            Values::Float32(values) => {
+                by_metric!(values, dot_many_f32, l2_many_f32, l1_many_f32);
             }
-            (Values::Float32(values), Metric::Euclid) => {
-                kernels.l2_many_f32(query, values, stride, rows, out);
+            Values::Float16(values) => {
+                by_metric!(values, dot_many_f16, l2_many_f16, l1_many_f16);
             }
-            (Values::Float32(values), Metric::Manhattan) => {
-                kernels.l1_many_f32(query, values, stride, rows, out);
-            }
-            (Values::Float16(values), Metric::Cosine | Metric::Dot) => {
-                kernels.dot_many_f16(query, values, stride, rows, out);
-            }
-            (Values::Float16(values), Metric::Euclid) => {
-                kernels.l2_many_f16(query, values, stride, rows, out);
-            }
-            (Values::Float16(values), Metric::Manhattan) => {
-                kernels.l1_many_f16(query, values, stride, rows, out);
-            }
-            (Values::Uint8(values), Metric::Cosine | Metric::Dot) => {
-                kernels.dot_many_u8(query, values, stride, rows, out);
-            }
-            (Values::Uint8(values), Metric::Euclid) => {
-                kernels.l2_many_u8(query, values, stride, rows, out);
-            }
-            (Values::Uint8(values), Metric::Manhattan) => {
-                kernels.l1_many_u8(query, values, stride, rows, out);
-            }
+            Values::Uint8(values) => by_metric!(values, dot_many_u8, l2_many_u8, l1_many_u8),
         }
         if matches!(metric, Metric::Euclid | Metric::Manhattan) {
             for rank in out {

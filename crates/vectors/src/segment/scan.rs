@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::columns::Column;
+use super::sealed::DenseValues;
 use super::top::TopRows;
 use crate::error::VectorsError;
 use crate::point::{SparseVector, Vector};
@@ -21,6 +22,13 @@ pub(crate) struct ScanScratch {
     ranks: Vec<f32>,
     best: Vec<f32>,
     top: TopRows,
+}
+
+impl ScanScratch {
+    /// What the last scan found, best first.
+    pub(crate) fn found(&self) -> &[Scored] {
+        self.top.kept()
+    }
 }
 
 /// The best `k` allowed rows of a growing column that rank at least `rank_min`, best first. The query has the column's
@@ -131,8 +139,7 @@ pub(crate) fn max_sim(
 
 /// Scans rows of stored multi-vectors; `tokens_of` tells each row's vectors.
 pub(crate) fn multi_rows<'s>(
-    originals: &dyn Originals,
-    metric: Metric,
+    tokens: &DenseValues,
     query: &[Vec<f32>],
     limits: (usize, f32),
     rows: impl Iterator<Item = u32>,
@@ -141,9 +148,12 @@ pub(crate) fn multi_rows<'s>(
 ) -> Result<&'s [Scored], VectorsError> {
     scratch.top.start(limits.0, limits.1);
     for row in rows {
-        let tokens = tokens_of(row)?;
-        if !tokens.is_empty() {
-            let rank = max_sim(originals, metric, query, tokens, scratch)?;
+        let range = tokens_of(row)?;
+        if !range.is_empty() {
+            let count = range.len() as u32;
+            let rank = tokens.with_range(range, |originals| {
+                max_sim(&originals, tokens.metric(), query, 0..count, scratch)
+            })?;
             scratch.top.push(row, rank);
         }
     }

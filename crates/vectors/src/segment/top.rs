@@ -44,6 +44,11 @@ impl TopRows {
         }
     }
 
+    /// What [`TopRows::finish`] returned.
+    pub(crate) fn kept(&self) -> &[Scored] {
+        &self.kept
+    }
+
     /// The rows kept, best first.
     pub(crate) fn finish(&mut self) -> &[Scored] {
         self.cut();

@@ -4,6 +4,8 @@
 //! nothing; the first use of a block compares its checksum and remembers that it was right. A damaged block is
 //! compared again at each use and stays an error.
 
+mod positioned;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use platform::mapping::{Advice, MappedFile};
 use super::ALIGNMENT;
 use super::container::SectionId;
 use crate::error::VectorsError;
+
+pub use positioned::PositionedBytes;
 
 /// Bytes that share one checksum in a section read in place: four pages, so that a random read of one row checks
 /// little more than the system reads ahead anyway, and checksums take 0.02 % of the file.
@@ -271,29 +275,32 @@ impl Bytes {
     #[cold]
     fn compare(&self, checks: &BlockChecks, start: usize, end: usize) -> Result<(), VectorsError> {
         for block in checks.blocks(start, end) {
-            let bit = 1u64 << (block % 64);
-            let word = &checks.compared[block / 64];
-            if word.load(Ordering::Acquire) & bit != 0 {
-                continue;
-            }
-            self.compare_block(checks, block)?;
-            // Two threads may compare one block; only the first to say so counts it.
-            if word.fetch_or(bit, Ordering::AcqRel) & bit == 0 {
-                checks.left.fetch_sub(1, Ordering::AcqRel);
+            if !checks.was_compared(block) {
+                self.compare_block(checks, block)?;
+                checks.note_compared(block);
             }
         }
         Ok(())
     }
 
     fn compare_block(&self, checks: &BlockChecks, block: usize) -> Result<(), VectorsError> {
-        let start = checks.base + block * BLOCK_BYTES;
-        let end = (start + BLOCK_BYTES).min(checks.base + checks.length);
-        let found = crc32c::crc32c(&self.all()[start..end]);
-        if found == checks.checksums[block] {
+        self.compare_contents(checks, block, &self.all()[checks.range_of(block)])
+    }
+
+    /// Compares `found`, which was read as block `block`, with its checksum.
+    fn compare_contents(
+        &self,
+        checks: &BlockChecks,
+        block: usize,
+        found: &[u8],
+    ) -> Result<(), VectorsError> {
+        let checksum = crc32c::crc32c(found);
+        if checksum == checks.checksums[block] {
             return Ok(());
         }
+        let Range { start, end } = checks.range_of(block);
         Err(self.damaged(format!(
-            "block {block} (bytes {start} to {end} of the file) has checksum {found:08x} instead of {:08x}",
+            "block {block} (bytes {start} to {end} of the file) has checksum {checksum:08x} instead of {:08x}",
             checks.checksums[block]
         )))
     }
@@ -306,6 +313,24 @@ impl BlockChecks {
             return 0..0;
         }
         (start - self.base) / BLOCK_BYTES..(end - self.base).div_ceil(BLOCK_BYTES)
+    }
+
+    /// Which bytes of the source a block is.
+    fn range_of(&self, block: usize) -> Range<usize> {
+        let start = self.base + block * BLOCK_BYTES;
+        start..(start + BLOCK_BYTES).min(self.base + self.length)
+    }
+
+    fn was_compared(&self, block: usize) -> bool {
+        self.compared[block / 64].load(Ordering::Acquire) >> (block % 64) & 1 == 1
+    }
+
+    fn note_compared(&self, block: usize) {
+        let bit = 1u64 << (block % 64);
+        // Two threads may compare one block; only the first to say so counts it.
+        if self.compared[block / 64].fetch_or(bit, Ordering::AcqRel) & bit == 0 {
+            self.left.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 

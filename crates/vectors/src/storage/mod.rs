@@ -18,9 +18,9 @@ pub mod log;
 pub mod manifest;
 pub mod snapshot;
 
-pub use bytes::Bytes;
+pub use bytes::{Bytes, PositionedBytes};
 pub use container::{Container, ContainerKind, ContainerWriter, SectionId};
-pub use disk::{Disk, DiskFile, RealDisk};
+pub use disk::{Disk, DiskFile, DiskReader, RealDisk};
 pub use log::Log;
 pub use manifest::Manifest;
 

@@ -6,6 +6,8 @@ mod budget;
 mod fields;
 mod lexical;
 mod life;
+mod multi;
+mod on_disk;
 mod reads;
 mod snapshots;
 mod support;

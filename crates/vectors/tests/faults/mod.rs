@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::io::{Error, ErrorKind};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use vectors::VectorsError;
 use vectors::storage::Bytes;
@@ -68,18 +68,27 @@ struct State {
     steps: u64,
     /// The step at which the power goes.
     power_until: Option<u64>,
+    /// Changes of paths that contain this wait.
+    held: Option<&'static str>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Told when nothing is held any more.
+    released: Condvar,
 }
 
 /// The disk. Clones share it.
 #[derive(Debug, Clone)]
-pub struct FaultDisk(Arc<Mutex<State>>);
+pub struct FaultDisk(Arc<Shared>);
 
 impl Default for FaultDisk {
     fn default() -> Self {
-        FaultDisk(Arc::new(Mutex::new(State {
+        FaultDisk::of(State {
             nodes: vec![empty_directory()],
             ..State::default()
-        })))
+        })
     }
 }
 
@@ -91,6 +100,24 @@ fn empty_directory() -> Node {
 }
 
 impl FaultDisk {
+    fn of(state: State) -> Self {
+        FaultDisk(Arc::new(Shared {
+            state: Mutex::new(state),
+            released: Condvar::new(),
+        }))
+    }
+
+    /// Has changes of paths that contain `part` wait until [`FaultDisk::release`].
+    pub fn hold(&self, part: &'static str) {
+        self.lock().held = Some(part);
+    }
+
+    /// Lets everything go on that waits.
+    pub fn release(&self) {
+        self.lock().held = None;
+        self.0.released.notify_all();
+    }
+
     /// Lets the power go when `steps` more changes were made: that one and all after it fail and change nothing.
     pub fn cut_power_after(&self, steps: u64) {
         let mut state = self.lock();
@@ -136,20 +163,20 @@ impl FaultDisk {
                 apply(&mut nodes, change, false);
             }
         }
-        FaultDisk(Arc::new(Mutex::new(State {
+        FaultDisk::of(State {
             nodes,
             ..State::default()
-        })))
+        })
     }
 
     /// What a new process finds when the old one was killed and the machine runs on: everything.
     pub fn after_kill(&self) -> FaultDisk {
         let state = self.lock();
-        FaultDisk(Arc::new(Mutex::new(State {
+        FaultDisk::of(State {
             nodes: state.nodes.clone(),
             pending: state.pending.clone(),
             ..State::default()
-        })))
+        })
     }
 
     /// Every file and its length.
@@ -180,7 +207,7 @@ impl FaultDisk {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does a change when there is power.
@@ -190,7 +217,12 @@ impl FaultDisk {
         path: &Path,
         work: impl FnOnce(&mut State) -> Result<T, ErrorKind>,
     ) -> Result<T, VectorsError> {
-        let mut state = self.lock();
+        let held = |state: &mut State| {
+            let part = state.held;
+            part.is_some_and(|part| path.to_string_lossy().contains(part))
+        };
+        let waiting = self.0.released.wait_while(self.lock(), held);
+        let mut state = waiting.unwrap_or_else(PoisonError::into_inner);
         let power = state.power_until.is_none_or(|until| state.steps < until);
         if !power {
             return Err(VectorsError::io(action, path, Error::other("no power")));

@@ -4,7 +4,10 @@ mod shared;
 
 use std::path::{Path, PathBuf};
 
-use shared::{DELETED, NAME, WRITTEN, id, payload_indexes, point, schema};
+use shared::{
+    DELETED, NAME, TOKEN_POINTS, TOKENS, WRITTEN, id, payload_indexes, point, schema, token_point,
+    token_schema,
+};
 use vectors::collection::{Collection, SearchRequest, With};
 use vectors::database::{Database, DatabaseOptions, Existing};
 use vectors::filter::{Condition, FieldPath, FieldTest, Filter, Scalar};
@@ -120,6 +123,36 @@ fn a_kept_collection_opens_answers_and_goes_on() {
         collection.count(None).expect("count"),
         live().count() as u64 + 1
     );
+}
+
+#[test]
+fn a_kept_index_of_the_vectors_of_multi_vectors_answers() {
+    let directory = tempfile::tempdir().expect("directory");
+    copy(&kept(), directory.path());
+    let options = DatabaseOptions {
+        maintenance_threads: 0,
+        ..DatabaseOptions::default()
+    };
+    let database = Database::open(directory.path(), options).expect("open");
+    let collection = database.collection(TOKENS).expect("collection");
+    let info = collection.info().expect("info");
+    assert_eq!(info.damages, Vec::<String>::new());
+    assert_eq!(info.schema, token_schema());
+    assert_eq!(info.points, TOKEN_POINTS);
+    assert_eq!(info.segments[0].indexed, ["bytes"]);
+    assert_eq!(collection.verify().expect("read").len(), 0);
+    for number in [0, 7, 50, TOKEN_POINTS - 1] {
+        // Its own vectors: by distance nothing is nearer than the point itself.
+        let query = token_point(number).vectors["bytes"].clone();
+        for exact in [false, true] {
+            let mut request = SearchRequest::new("bytes", query.clone(), 1);
+            request.parameters.exact = exact;
+            request.parameters.ef = Some(16);
+            let found = collection.search(&request).expect("search");
+            assert_eq!(found[0].point.id, id(number), "exact: {exact}");
+            assert_eq!(found[0].score, 0.0);
+        }
+    }
 }
 
 #[test]

@@ -60,6 +60,37 @@ pub fn schema() -> CollectionSchema {
     }
 }
 
+/// Name of the collection of multi-vectors whose single vectors have an index.
+pub const TOKENS: &str = "tokens";
+/// Points in it.
+pub const TOKEN_POINTS: u64 = 120;
+
+pub fn token_schema() -> CollectionSchema {
+    let mut vectors = schema().vectors;
+    vectors.retain(|name, _| name == "bytes");
+    for vector in vectors.values_mut() {
+        if let VectorSchema::Dense { multi, .. } = vector {
+            *multi = true;
+        }
+    }
+    CollectionSchema {
+        vectors,
+        index_from_rows: Some(10),
+        ..CollectionSchema::default()
+    }
+}
+
+/// One to three vectors.
+pub fn token_point(number: u64) -> Point {
+    let tokens = (0..1 + number % 3).map(|place| values(number + place * 1_000));
+    Point {
+        id: id(number),
+        vectors: [("bytes".to_owned(), Vector::Multi(tokens.collect()))].into(),
+        payload: serde_json::Map::new(),
+        expires_unix_ms: None,
+    }
+}
+
 pub fn payload_indexes() -> Vec<(&'static str, PayloadIndexKind)> {
     vec![
         ("color", PayloadIndexKind::Keyword),

@@ -4,8 +4,14 @@
 //! A program of its own rather than a test of the harness, for its arguments:
 //! `cargo test -p vectors --test model -- --seed 7 --operations 100000`, or `--seconds 600`. Without arguments: 10,000
 //! operations from a random seed, which is printed and replays the run.
-#![expect(clippy::print_stdout, reason = "a program that says what it does")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that says what it does"
+)]
 
+#[path = "../program/mod.rs"]
+mod program;
 mod reference;
 
 use std::path::Path;
@@ -47,22 +53,16 @@ struct Run {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |name: &str| {
-        let place = arguments.iter().position(|argument| argument == name)?;
-        Some(arguments[place + 1].parse::<u64>().expect("a number"))
+    let known = ["--seed", "--operations", "--seconds"];
+    let numbers = match program::parse("model", &known, &arguments) {
+        Ok(numbers) => numbers,
+        Err(code) => return code,
     };
-    // The harness's own arguments: a filter for other tests, or the question which tests there are.
-    let filter = arguments.first().filter(|first| !first.starts_with('-'));
-    if arguments.iter().any(|argument| argument == "--list")
-        || filter.is_some_and(|filter| !"model".contains(filter.as_str()))
-    {
-        println!("model: not among the tests asked for");
-        return ExitCode::SUCCESS;
-    }
-    let seed =
-        number("--seed").unwrap_or_else(|| platform::entropy::random_u64().expect("entropy") >> 32);
-    let seconds = number("--seconds");
-    let operations = number("--operations").unwrap_or(match seconds {
+    let seed = numbers
+        .get("--seed")
+        .unwrap_or_else(|| platform::entropy::random_u64().expect("entropy") >> 32);
+    let seconds = numbers.get("--seconds");
+    let operations = numbers.get("--operations").unwrap_or(match seconds {
         Some(_) => u64::MAX,
         None => OPERATIONS,
     });

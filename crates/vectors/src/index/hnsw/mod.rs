@@ -6,6 +6,7 @@ pub(crate) mod build;
 pub(crate) mod filtered;
 pub(crate) mod graph;
 pub(crate) mod recall;
+mod rescore;
 pub(crate) mod sections;
 pub(crate) mod select;
 pub(crate) mod space;
@@ -32,7 +33,7 @@ use twins::Twins;
 /// Dimensions from which 4 bits are the default: below, their error needs more candidates than the smaller codes save.
 const FOUR_BITS_FROM_DIMENSIONS: usize = 256;
 /// `ef` when nobody chose.
-const EF_DEFAULT: usize = 100;
+pub(crate) const EF_DEFAULT: usize = 100;
 
 /// What traversal compares.
 #[derive(Debug)]
@@ -144,6 +145,8 @@ pub(crate) struct HnswScratch {
     pub(crate) found: Beam,
     pub(crate) rows: Vec<u32>,
     pub(crate) ranks: Vec<f32>,
+    /// Ranks by codes of rows that are ranked again.
+    by_codes: Vec<f32>,
     pub(crate) top: TopK,
 }
 
@@ -207,6 +210,10 @@ impl HnswIndex {
         })
     }
 
+    pub(crate) fn traverses_originals(&self) -> bool {
+        matches!(self.codes, Codes::Originals)
+    }
+
     pub(crate) fn bytes_in_memory(&self) -> u64 {
         let codes = match &self.codes {
             Codes::Originals => 0,
@@ -246,7 +253,7 @@ impl HnswIndex {
     }
 
     /// The size of the candidate list that the parameters ask for.
-    fn ef(&self, parameters: &SearchParameters) -> usize {
+    pub(crate) fn ef(&self, parameters: &SearchParameters) -> usize {
         let by_recall = || self.curve.ef_for(parameters.target_recall?);
         if parameters.ef.is_none()
             && let Some(ef) = by_recall()
@@ -314,12 +321,13 @@ impl HnswIndex {
             ways.scan(scratch)?;
             self.collect(count, allowed, scratch);
         }
-        if rescore {
-            originals.rank_rows(self.metric, query, &scratch.rows, &mut scratch.ranks)?;
-        }
         scratch.top.reset(k);
-        for (&row, &rank) in scratch.rows.iter().zip(&scratch.ranks) {
-            scratch.top.offer(row, rank);
+        if rescore {
+            rescore::rank_again(originals, (self.metric, query, k), scratch)?;
+        } else {
+            for (&row, &rank) in scratch.rows.iter().zip(&scratch.ranks) {
+                scratch.top.offer(row, rank);
+            }
         }
         Ok(scratch.top.best().to_vec())
     }

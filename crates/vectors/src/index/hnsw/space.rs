@@ -31,22 +31,29 @@ pub(crate) trait BuildSpace: Space {
     ) -> Result<&'a [u8], VectorsError>;
 }
 
-impl Space for ScalarCodes {
-    fn prepare(&self, query: &[f32], prepared: &mut PreparedQuery) {
-        ScalarCodes::prepare(self, query, prepared);
-    }
+/// A space of codes: they have the methods themselves and never fail.
+macro_rules! space_of_codes {
+    ($($codes:ty),*) => {$(
+        impl Space for $codes {
+            fn prepare(&self, query: &[f32], prepared: &mut PreparedQuery) {
+                <$codes>::prepare(self, query, prepared);
+            }
 
-    #[inline]
-    fn distances(
-        &self,
-        prepared: &PreparedQuery,
-        rows: &[u32],
-        out: &mut [f32],
-    ) -> Result<(), VectorsError> {
-        ScalarCodes::distances(self, prepared, rows, out);
-        Ok(())
-    }
+            #[inline]
+            fn distances(
+                &self,
+                prepared: &PreparedQuery,
+                rows: &[u32],
+                out: &mut [f32],
+            ) -> Result<(), VectorsError> {
+                <$codes>::distances(self, prepared, rows, out);
+                Ok(())
+            }
+        }
+    )*};
 }
+
+space_of_codes!(ScalarCodes, BinaryCodes, ProductCodes);
 
 impl BuildSpace for ScalarCodes {
     #[inline]
@@ -57,40 +64,6 @@ impl BuildSpace for ScalarCodes {
 
     fn row_bytes<'a>(&'a self, row: u32, _: &'a mut Vec<f32>) -> Result<&'a [u8], VectorsError> {
         Ok(self.row_codes(row))
-    }
-}
-
-impl Space for BinaryCodes {
-    fn prepare(&self, query: &[f32], prepared: &mut PreparedQuery) {
-        BinaryCodes::prepare(self, query, prepared);
-    }
-
-    #[inline]
-    fn distances(
-        &self,
-        prepared: &PreparedQuery,
-        rows: &[u32],
-        out: &mut [f32],
-    ) -> Result<(), VectorsError> {
-        BinaryCodes::distances(self, prepared, rows, out);
-        Ok(())
-    }
-}
-
-impl Space for ProductCodes {
-    fn prepare(&self, query: &[f32], prepared: &mut PreparedQuery) {
-        ProductCodes::prepare(self, query, prepared);
-    }
-
-    #[inline]
-    fn distances(
-        &self,
-        prepared: &PreparedQuery,
-        rows: &[u32],
-        out: &mut [f32],
-    ) -> Result<(), VectorsError> {
-        ProductCodes::distances(self, prepared, rows, out);
-        Ok(())
     }
 }
 

@@ -9,12 +9,15 @@
 //!   live-<generation>.fxv    which rows were live when the manifest that names it was written
 //!   payload-<fingerprint>.fxv    payload indexes of a list of fields and kinds of this fingerprint
 //!   sparse-<place>.fxv           inverted lists of the sparse vector at `place`
-//!   index-<place>-<parameters>.fxv   the index of the vector at `place`, built with parameters of this fingerprint
+//!   index-<place>-<parameters>.fxv   the index of the vector at `place`, built with parameters of this fingerprint; of a
+//!                                multi-vector it has one row for each single vector, see `multi`
 //! ```
 
+mod dense;
 mod derived;
 mod indexes;
 mod layout;
+mod multi;
 mod rows;
 mod slots;
 mod vectors;
@@ -22,15 +25,15 @@ pub(crate) mod write;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use dense::DenseValues;
 pub(crate) use derived::index_of_rows;
 pub(crate) use indexes::{SegmentIndex, write_index};
 pub(crate) use rows::StoredRows;
-pub(crate) use vectors::{DenseValues, StoredVectors};
-
-use platform::mapping::Advice;
+pub(crate) use vectors::StoredVectors;
 
 use super::expiry::Expiry;
 use super::scan;
@@ -40,6 +43,7 @@ use crate::index::{VectorIndex, flat};
 use crate::memory::{Component, Ledger, Mapped, Reservation};
 use crate::payload::{FilterCache, PayloadIndexes};
 use crate::point::{Payload, PointId, Vector};
+use crate::quantize::Originals;
 use crate::rows::{Allowed, AtomicRowSet, RowSet, Scored};
 use crate::schema::{CollectionSchema, IndexKind, VectorSchema};
 use crate::sparse::{SparseIndex, SparseStatistics};
@@ -154,8 +158,11 @@ impl SealedSegment {
         let mut damages = self.rows.file().damages();
         for entry in disk.list(&self.directory)?.unwrap_or_default() {
             if entry.name.ends_with(".fxv") && entry.name != ROWS_FILE {
-                match Container::open_any(disk, &self.directory.join(entry.name)) {
+                let path = self.directory.join(entry.name);
+                match Container::open_any(disk, &path) {
                     Ok(file) => damages.extend(file.damages()),
+                    // Replaced or merged away meanwhile.
+                    Err(_) if disk.length(&path)?.is_none() => {}
                     Err(error) => damages.push(error),
                 }
             }
@@ -179,26 +186,43 @@ impl SealedSegment {
         self.indexes.keys().cloned().collect()
     }
 
-    /// The single dense vectors of a name.
+    /// The dense vectors of a name that an index of it knows: single ones, or those of all multi-vectors.
     pub(crate) fn dense(&self, name: &str) -> Option<&DenseValues> {
-        self.rows.vectors().get(name)?.dense()
+        self.rows.vectors().get(name)?.values()
     }
 
-    /// Gives back the pages of vectors that the schema wants on disk, and has each read alone from now on.
-    pub(crate) fn leave_on_disk(&self, schema: &CollectionSchema) {
+    /// Has the vectors that the schema wants on disk read by position from now on, and gives back the pages of them that are in
+    /// memory.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub(crate) fn leave_on_disk(
+        &self,
+        disk: &dyn Disk,
+        schema: &CollectionSchema,
+    ) -> Result<(), VectorsError> {
         for (name, vector) in &schema.vectors {
             if let VectorSchema::Dense { on_disk: true, .. } = vector
-                && let Some(dense) = self.dense(name)
+                && let Some(values) = self.dense(name)
             {
-                dense.advise(Advice::Release);
-                dense.advise(Advice::Random);
+                if !values.is_positioned() {
+                    values.read_by_position(disk.open_reader(&self.directory.join(ROWS_FILE))?);
+                }
+                values.release();
             }
         }
+        Ok(())
     }
 
-    /// The place of a row's vector among those that an index of the vectors `name` knows.
-    pub(crate) fn slot_of(&self, name: &str, row: u32) -> Option<u32> {
-        self.rows.vectors().get(name)?.slot_of(row)
+    /// The places of a row's vectors among those that an index of the vectors `name` knows.
+    ///
+    /// # Errors
+    /// [`VectorsError::Corrupt`] when the stored starts are damaged.
+    pub(crate) fn places_of(&self, name: &str, row: u32) -> Result<Range<u32>, VectorsError> {
+        match self.rows.vectors().get(name) {
+            Some(column) => column.places_of(row),
+            None => Ok(0..0),
+        }
     }
 
     /// The place of a vector among the segment's, which is the order of their names.
@@ -229,13 +253,19 @@ impl SealedSegment {
         scratch: &mut SegmentScratch,
     ) -> Result<Vec<Scored>, VectorsError> {
         match self.indexes.get(query.name) {
-            Some(index) => index.index.search(
-                values,
-                &query.parameters,
-                allowed,
-                dense,
-                &mut scratch.index,
-            ),
+            Some(index) => {
+                let mapped = dense.mapped();
+                // A traversal that compares originals reads them at each step: in place, wherever they are wanted.
+                let originals: &dyn Originals = if index.index.traverses_originals() {
+                    &mapped
+                } else {
+                    dense
+                };
+                let (parameters, scratch) = (&query.parameters, &mut scratch.index);
+                index
+                    .index
+                    .search(values, parameters, allowed, originals, scratch)
+            }
             None => flat::search(
                 dense,
                 dense.metric(),
@@ -258,9 +288,23 @@ impl SealedSegment {
         let Some(tokens) = column.tokens() else {
             return Ok(&[]);
         };
+        if let Some(index) = self.indexes.get(query.name)
+            && !query.parameters.exact
+        {
+            let search = multi::TokenSearch {
+                index: &index.index,
+                column,
+                tokens,
+                rows: self.rows.count(),
+            };
+            let wanted = (&query.parameters, query.rank_min);
+            let (of_index, of_scan) = (&mut scratch.index, &mut scratch.scan);
+            if search.run(vectors, wanted, allowed, of_index, of_scan)? {
+                return Ok(scratch.scan.found());
+            }
+        }
         scan::multi_rows(
             tokens,
-            tokens.metric(),
             vectors,
             (query.parameters.k, query.rank_min),
             (0..self.rows.count()).filter(|&row| allowed.contains(row)),

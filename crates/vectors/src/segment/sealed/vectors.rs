@@ -2,16 +2,13 @@
 
 use std::ops::Range;
 
-use half::f16;
-use platform::mapping::Advice;
-
+use super::dense::DenseValues;
 use super::layout::{self, VectorKind};
 use super::slots::Slots;
 use crate::error::VectorsError;
 use crate::point::{SparseVector, Vector};
-use crate::quantize::{Originals, SliceOriginals, Values};
+use crate::quantize::Originals;
 use crate::rows::RowSet;
-use crate::schema::{Datatype, Metric};
 use crate::storage::{Bytes, Container};
 
 /// One vector column of a sealed segment.
@@ -39,16 +36,6 @@ enum StoredValues {
         indices: Bytes,
         values: Bytes,
     },
-}
-
-/// Dense vectors one after another. As originals, "row" is the place of a vector: of a multi-vector's single vectors.
-#[derive(Debug)]
-pub(crate) struct DenseValues {
-    dimensions: usize,
-    metric: Metric,
-    datatype: Datatype,
-    count: u32,
-    bytes: Bytes,
 }
 
 impl StoredVectors {
@@ -88,12 +75,12 @@ impl StoredVectors {
                     datatype,
                 )?;
                 if multi {
-                    let starts = starts(container, place, rows, u64::from(dense.count))?;
+                    let starts = starts(container, place, rows, u64::from(dense.rows()))?;
                     StoredValues::Multi {
                         tokens: dense,
                         starts,
                     }
-                } else if dense.count == rows {
+                } else if dense.rows() == rows {
                     StoredValues::Dense {
                         vectors: dense,
                         slots: None,
@@ -101,16 +88,16 @@ impl StoredVectors {
                 } else if let Some(slots) = present
                     .clone()
                     .map(Slots::new)
-                    .filter(|slots| slots.count() == dense.count)
+                    .filter(|slots| slots.count() == dense.rows())
                 {
                     StoredValues::Dense {
                         vectors: dense,
                         slots: Some(slots),
                     }
                 } else {
-                    return Err(dense
-                        .bytes
-                        .damaged(format!("holds {} vectors instead of {rows}", dense.count)));
+                    return Err(
+                        dense.damaged(format!("holds {} vectors instead of {rows}", dense.rows()))
+                    );
                 }
             }
             VectorKind::Sparse => {
@@ -158,11 +145,10 @@ impl StoredVectors {
                     None => return Ok(None),
                 }
             }
-            StoredValues::Multi { tokens, starts } => Vector::Multi(
-                range_of(starts, row)?
-                    .map(|token| tokens.row(token as u32, &mut buffer).map(<[f32]>::to_vec))
-                    .collect::<Result<_, _>>()?,
-            ),
+            StoredValues::Multi { tokens, starts } => {
+                let range = range_of(starts, row)?;
+                Vector::Multi(tokens.rows_of(range.start as u32..range.end as u32)?)
+            }
             StoredValues::Sparse { .. } => {
                 let (indices, values) = self.sparse(row)?;
                 Vector::Sparse(SparseVector {
@@ -171,6 +157,11 @@ impl StoredVectors {
                 })
             }
         }))
+    }
+
+    /// Dense vectors of either kind.
+    pub(super) fn values(&self) -> Option<&DenseValues> {
+        self.dense().or_else(|| self.tokens())
     }
 
     /// Single dense vectors, one per row or, with slots, one per row that has it.
@@ -221,6 +212,28 @@ impl StoredVectors {
         }
     }
 
+    /// The row that a single vector of a multi-vector belongs to; `None` for other kinds, and behind the end.
+    pub(super) fn row_of_token(&self, token: u32) -> Result<Option<u32>, VectorsError> {
+        let StoredValues::Multi { starts, .. } = &self.values else {
+            return Ok(None);
+        };
+        let all: &[u64] = starts.checked_typed(0..self.rows as usize + 1)?;
+        // The last row that begins at or before the token: rows without vectors begin where the next one does.
+        let place = all.partition_point(|&start| start <= u64::from(token));
+        Ok(u32::try_from(place)
+            .ok()
+            .and_then(|place| place.checked_sub(1))
+            .filter(|&row| row < self.rows))
+    }
+
+    /// Places of a row's vectors among those that an index of the column knows.
+    pub(super) fn places_of(&self, row: u32) -> Result<Range<u32>, VectorsError> {
+        if self.tokens().is_some() {
+            return self.tokens_of(row);
+        }
+        Ok(self.slot_of(row).map_or(0..0, |slot| slot..slot + 1))
+    }
+
     /// Indices and values of a row's sparse vector; empty for other kinds.
     pub(crate) fn sparse(&self, row: u32) -> Result<(&[u32], &[f32]), VectorsError> {
         match &self.values {
@@ -260,99 +273,5 @@ fn range_of(starts: &Bytes, row: u32) -> Result<Range<u64>, VectorsError> {
     match *starts.checked_typed::<u64>(row..row + 2)? {
         [start, end] if start <= end => Ok(start..end),
         _ => Err(starts.damaged(format!("row {row} ends before it begins"))),
-    }
-}
-
-impl DenseValues {
-    fn open(
-        bytes: Bytes,
-        dimensions: u32,
-        metric: Metric,
-        datatype: Datatype,
-    ) -> Result<Self, VectorsError> {
-        let vector_bytes = dimensions as usize * layout::value_bytes(datatype);
-        if vector_bytes == 0 || !bytes.len().is_multiple_of(vector_bytes) {
-            return Err(bytes.damaged("is no whole count of vectors"));
-        }
-        let count = u32::try_from(bytes.len() / vector_bytes)
-            .map_err(|_| bytes.damaged("holds too many vectors"))?;
-        Ok(DenseValues {
-            dimensions: dimensions as usize,
-            metric,
-            datatype,
-            count,
-            bytes,
-        })
-    }
-
-    pub(crate) fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    /// Tells the system how the vectors will be read.
-    pub(crate) fn advise(&self, advice: Advice) {
-        self.bytes.advise(advice);
-    }
-
-    fn vector_bytes(&self) -> usize {
-        self.dimensions * layout::value_bytes(self.datatype)
-    }
-
-    /// All vectors, *not* compared with their checksums.
-    fn unchecked(&self) -> Result<SliceOriginals<'_>, VectorsError> {
-        let values = match self.datatype {
-            Datatype::Float32 => Values::Float32(self.bytes.typed()?),
-            Datatype::Float16 => Values::Float16(bytemuck::cast_slice(self.bytes.typed::<u16>()?)),
-            Datatype::Uint8 => Values::Uint8(self.bytes.as_slice()),
-        };
-        Ok(SliceOriginals::new(self.dimensions, values))
-    }
-
-    fn check(&self, row: u32) -> Result<&[u8], VectorsError> {
-        let start = row as usize * self.vector_bytes();
-        self.bytes.checked(start..start + self.vector_bytes())
-    }
-}
-
-impl Originals for DenseValues {
-    fn dimensions(&self) -> usize {
-        self.dimensions
-    }
-
-    fn rows(&self) -> u32 {
-        self.count
-    }
-
-    fn row<'a>(&'a self, row: u32, buffer: &'a mut Vec<f32>) -> Result<&'a [f32], VectorsError> {
-        let bytes = self.check(row)?;
-        buffer.clear();
-        match self.datatype {
-            Datatype::Float32 => {
-                let row = row as usize * self.dimensions;
-                return self.bytes.checked_typed(row..row + self.dimensions);
-            }
-            Datatype::Float16 => buffer.extend(
-                bytes
-                    .as_chunks::<2>()
-                    .0
-                    .iter()
-                    .map(|&two| f16::from_le_bytes(two).to_f32()),
-            ),
-            Datatype::Uint8 => buffer.extend(bytes.iter().map(|&value| f32::from(value))),
-        }
-        Ok(buffer)
-    }
-
-    fn rank_rows(
-        &self,
-        metric: Metric,
-        query: &[f32],
-        rows: &[u32],
-        out: &mut [f32],
-    ) -> Result<(), VectorsError> {
-        for &row in rows {
-            self.check(row)?;
-        }
-        self.unchecked()?.rank_rows(metric, query, rows, out)
     }
 }

@@ -45,6 +45,44 @@ pub trait DiskFile: Send + Sync + Debug {
     fn sync(&self) -> Result<(), VectorsError>;
 }
 
+/// A file open for reading at places. What it reads does not stay in the process.
+pub trait DiskReader: Send + Sync + Debug {
+    /// Fills `buffer` with one piece of `length` bytes for each of `offsets`, in their order; what the system has to fetch is
+    /// fetched at the same time where it can.
+    ///
+    /// # Errors
+    /// [`VectorsError::Io`], also when the file ends before.
+    ///
+    /// # Panics
+    /// When `buffer` is not `offsets.len() * length` bytes long.
+    fn read_pieces(
+        &self,
+        offsets: &[u64],
+        length: usize,
+        buffer: &mut [u8],
+    ) -> Result<(), VectorsError>;
+}
+
+/// Reads from a map: for disks that have nothing better.
+#[derive(Debug)]
+pub struct MappedReader(pub Bytes);
+
+impl DiskReader for MappedReader {
+    fn read_pieces(
+        &self,
+        offsets: &[u64],
+        length: usize,
+        buffer: &mut [u8],
+    ) -> Result<(), VectorsError> {
+        assert_eq!(buffer.len(), offsets.len() * length, "a place for each");
+        for (piece, &offset) in buffer.chunks_mut(length.max(1)).zip(offsets) {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX);
+            piece.copy_from_slice(self.0.checked(start..start.saturating_add(length))?);
+        }
+        Ok(())
+    }
+}
+
 /// A file system as the engine needs it. Errors are [`VectorsError::Io`] with action and path.
 pub trait Disk: Send + Sync + Debug {
     /// Creates an empty file for writing.
@@ -71,6 +109,14 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// As the operating system says.
     fn map(&self, path: &Path) -> Result<Bytes, VectorsError>;
+
+    /// Opens a file to be read at places. It may be unlinked meanwhile.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn open_reader(&self, path: &Path) -> Result<Box<dyn DiskReader>, VectorsError> {
+        Ok(Box::new(MappedReader(self.map(path)?)))
+    }
 
     /// Cuts a file to `length` bytes, durably.
     ///

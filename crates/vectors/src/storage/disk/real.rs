@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use platform::files::{self, DirectoryLock, LockError};
 use platform::mapping::MappedFile;
+use platform::positioned::PositionedFile;
 
-use super::{DirectoryEntry, Disk, DiskFile};
+use super::{DirectoryEntry, Disk, DiskFile, DiskReader};
 use crate::error::VectorsError;
 use crate::storage::bytes::Bytes;
 
@@ -52,6 +53,26 @@ impl DiskFile for RealFile {
     fn sync(&self) -> Result<(), VectorsError> {
         // Data and the length are what a reader needs; the times of the file are not.
         self.guarded("sync", || self.file.sync_data())
+    }
+}
+
+/// A file of the machine, opened to be read at places.
+#[derive(Debug)]
+struct RealReader {
+    file: PositionedFile,
+    path: PathBuf,
+}
+
+impl DiskReader for RealReader {
+    fn read_pieces(
+        &self,
+        offsets: &[u64],
+        length: usize,
+        buffer: &mut [u8],
+    ) -> Result<(), VectorsError> {
+        self.file
+            .read_pieces(offsets, length, buffer)
+            .map_err(|source| VectorsError::io("read", &self.path, source))
     }
 }
 
@@ -105,6 +126,15 @@ impl Disk for RealDisk {
     fn map(&self, path: &Path) -> Result<Bytes, VectorsError> {
         let map = MappedFile::open(path).map_err(|source| VectorsError::io("map", path, source))?;
         Ok(Bytes::from_map(map, path))
+    }
+
+    fn open_reader(&self, path: &Path) -> Result<Box<dyn DiskReader>, VectorsError> {
+        let file =
+            PositionedFile::open(path).map_err(|source| VectorsError::io("open", path, source))?;
+        Ok(Box::new(RealReader {
+            file,
+            path: path.to_owned(),
+        }))
     }
 
     fn truncate(&self, path: &Path, length: u64) -> Result<(), VectorsError> {

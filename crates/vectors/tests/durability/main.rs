@@ -5,7 +5,11 @@
 //! for each change it makes to the disk, with the power cut at that change, then the collection is opened again, the power
 //! cut once more during that, and again.
 
+#[path = "../faults/mod.rs"]
 mod faults;
+#[path = "../notes/mod.rs"]
+mod notes;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +24,7 @@ use vectors::collection::{
 use vectors::database::{Database, DatabaseOptions, Existing};
 use vectors::filter::{Condition, FieldPath, FieldTest, Filter, Scalar};
 use vectors::payload::PayloadIndexKind;
-use vectors::schema::{CollectionSchema, Datatype, IndexKind, Metric, VectorSchema};
+use vectors::schema::{CollectionSchema, VectorSchema};
 use vectors::{Payload, Point, PointId, SparseVector, Vector, VectorsError};
 
 /// Different points: few, so that most writes replace or delete something.
@@ -29,31 +33,18 @@ const POINTS: usize = 24;
 const GROUPS: u64 = 6;
 
 fn schema() -> CollectionSchema {
-    CollectionSchema {
-        vectors: [(
-            String::new(),
-            VectorSchema::Dense {
-                dimensions: 2,
-                metric: Metric::Euclid,
-                datatype: Datatype::Float32,
-                multi: false,
-                index: IndexKind::Auto,
-                hnsw: Default::default(),
-                quantization: Default::default(),
-                on_disk: false,
-            },
-        )]
-        .into(),
-        index_from_rows: Some(12),
-        ..CollectionSchema::default()
-    }
+    notes::schema(12)
 }
 
 fn open(disk: &FaultDisk) -> Result<Database, VectorsError> {
+    open_with(disk, 0)
+}
+
+fn open_with(disk: &FaultDisk, maintenance_threads: usize) -> Result<Database, VectorsError> {
     Database::open(
         Path::new("/data"),
         DatabaseOptions {
-            maintenance_threads: 0,
+            maintenance_threads,
             disk: Arc::new(disk.clone()),
             clock: Clock::system(),
             collection: CollectionOptions {
@@ -73,7 +64,7 @@ fn payload(value: serde_json::Value) -> Payload {
 fn point(id: u64, tag: u64) -> Point {
     Point {
         id: PointId::Number(id),
-        vectors: [(String::new(), Vector::Dense(vec![id as f32, 1.0]))].into(),
+        vectors: [(String::new(), notes::vector(id))].into(),
         payload: payload(json!({"tag": tag, "group": id % GROUPS})),
         expires_unix_ms: None,
     }
@@ -95,7 +86,7 @@ fn contents(collection: &Collection) -> BTreeMap<u64, u64> {
             let PointId::Number(id) = stored.id else {
                 panic!("{:?} was never written", stored.id);
             };
-            assert_eq!(stored.vectors[""], Vector::Dense(vec![id as f32, 1.0]));
+            assert_eq!(stored.vectors[""], notes::vector(id));
             let payload = stored.payload.as_ref().expect("payload");
             (id, payload["tag"].as_u64().expect("tag"))
         })
