@@ -18,8 +18,11 @@ mod aliases;
 mod call;
 mod change;
 mod failures;
+pub mod inference;
+mod input;
 mod lanes;
 mod manage;
+mod matrix;
 mod metrics;
 mod payload_indexes;
 mod read;
@@ -36,6 +39,8 @@ use std::sync::Arc;
 use platform::Clock;
 use vectors::memory::Ledger;
 
+pub use input::{Document, Embedded, InferenceUsage, Input};
+pub use matrix::{Matrix, MatrixRequest};
 pub use types::*;
 
 pub use vectors::collection::{

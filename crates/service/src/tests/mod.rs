@@ -7,6 +7,7 @@ mod results;
 mod science;
 mod scripted;
 mod tenancy;
+mod texts_as_vectors;
 
 use std::sync::Arc;
 
