@@ -66,6 +66,27 @@ const TEXT_ENDINGS: &[&str] = &[
 pub(crate) const FIRST_BYTES: usize = 4096;
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 12] = [
+        Kind::Text,
+        Kind::Markdown,
+        Kind::Html,
+        Kind::Pdf,
+        Kind::Docx,
+        Kind::Csv,
+        Kind::Json,
+        Kind::JsonLines,
+        Kind::Xml,
+        Kind::Xlsx,
+        Kind::Parquet,
+        Kind::Sqlite,
+    ];
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Its name, as options and reports write it.
     pub fn name(self) -> &'static str {
         match self {

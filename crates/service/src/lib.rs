@@ -12,6 +12,7 @@ pub mod files;
 mod generation;
 mod identifiers;
 mod inference_calls;
+pub mod ingest;
 mod kept;
 mod limits;
 mod prepare;

@@ -22,6 +22,7 @@ use crate::failures;
 use crate::files::FileOptions;
 use crate::files::Files;
 use crate::generation::InFlight;
+use crate::ingest::Ingests;
 use crate::limits::RequestLimits;
 use crate::prepare;
 use crate::pulling;
@@ -71,6 +72,7 @@ pub struct Service {
     pull: PullOptions,
     pub(crate) results: Results,
     pub(crate) science: Science,
+    pub(crate) ingests: Ingests,
     pub(crate) answering: AnsweringOptions,
     pub(crate) collections: Collections,
     pub(crate) records: Records,
@@ -102,6 +104,7 @@ impl Service {
             pull: options.pull,
             results: Results::new(options.cache, options.lifetimes),
             science: Science::new(options.science),
+            ingests: Ingests::new(),
             answering: options.answering,
             collections: Collections::new(options.collections),
             records: options.records,

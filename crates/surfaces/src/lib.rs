@@ -12,6 +12,7 @@ mod files;
 mod freshness;
 mod health;
 mod identifiers;
+mod ingest;
 mod listing;
 mod mcp;
 mod middleware;

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::failure::{Failure, Surface};
 use crate::options::SurfaceOptions;
 use crate::state::{App, Shared};
-use crate::{admin, body, dredge, files, health, mcp, middleware, openai, rerank, science};
+use crate::{admin, body, dredge, files, health, ingest, mcp, middleware, openai, rerank, science};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +126,11 @@ static TABLE: &[RouteFact] = &[
     // the result cache
     route!(GET "/fornax/v1/cache", ReadCache, science::cache_statistics),
     route!(DELETE "/fornax/v1/cache", ClearCache, science::cache_clear),
+    // documents in collections
+    route!(POST "/fornax/v1/collections/{name}/ingest", WriteCollections, ingest::ingest),
+    route!(GET "/fornax/v1/collections/{name}/ingest", ReadCollections, ingest::sources),
+    route!(DELETE "/fornax/v1/collections/{name}/ingest", WriteCollections, ingest::remove),
+    route!(POST "/fornax/v1/collections/{name}/search", ReadCollections, ingest::search),
     route!(GET "/fornax/v1/keys", ListKeys, admin::list_keys),
     route!(POST "/fornax/v1/keys", CreateKey, admin::create_key),
     route!(DELETE "/fornax/v1/keys/{id}", RevokeKey, admin::revoke_key),

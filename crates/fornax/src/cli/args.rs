@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use super::cache::CacheCommand;
+use super::ingest::{IngestArguments, SearchArguments};
 use super::science::args::ScienceCommand;
 use crate::exit::{Ended, Exit};
 
@@ -120,6 +121,16 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Put documents into a collection of a running server
+    #[command(
+        after_help = "Examples:\n  fornax ingest ./docs --collection handbook\n  fornax ingest report.pdf table.xlsx -c handbook --chunk-size 200 --dry-run\n  fornax ingest 'postgres://me@localhost/shop?table=products' -c products --text-column title\n\nReads text, Markdown, HTML, PDF, Word, CSV, JSON, XML, Excel, Parquet, SQLite and PostgreSQL. Files that did not change since the last time are not sent again. What could not be read is listed with its place; the exit code is 7 then."
+    )]
+    Ingest(IngestArguments),
+    /// Search a collection of a running server for a text
+    #[command(
+        after_help = "Example:\n  fornax search \"How do I rotate keys?\" --collection handbook"
+    )]
+    Search(SearchArguments),
     /// Speak MCP on standard input and output for a running server
     #[command(
         after_help = "For clients that start their servers themselves; in their configuration:\n  {\"command\": \"fornax\", \"args\": [\"mcp\"], \"env\": {\"FORNAX_URL\": \"http://127.0.0.1:8080\", \"FORNAX_API_KEY\": \"fx-…\"}}\n\nThe server and the key are found as by `fornax ps`. Clients that speak HTTP need no such helper: the server answers at /mcp."

@@ -11,6 +11,8 @@ use crate::exit::{Ended, Exit};
 
 /// These questions are answered from memory; a server that takes longer is stuck.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A question for which a model may have to be loaded first.
+const LOADING_TIMEOUT: Duration = Duration::from_secs(300);
 /// Largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -19,7 +21,7 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// # Errors
 /// No server is known or reachable, it refuses the key, or it answers something else than JSON.
 pub async fn get(context: &Context, path: &str) -> anyhow::Result<Value> {
-    ask(context, reqwest::Method::GET, path).await
+    ask(context, reqwest::Method::GET, path, None, TIMEOUT).await
 }
 
 /// Sends `DELETE` for `path` and reads the answer as JSON.
@@ -27,16 +29,53 @@ pub async fn get(context: &Context, path: &str) -> anyhow::Result<Value> {
 /// # Errors
 /// As [`get`].
 pub async fn delete(context: &Context, path: &str) -> anyhow::Result<Value> {
-    ask(context, reqwest::Method::DELETE, path).await
+    ask(context, reqwest::Method::DELETE, path, None, TIMEOUT).await
 }
 
-async fn ask(context: &Context, method: reqwest::Method, path: &str) -> anyhow::Result<Value> {
+/// POSTs `body` to `path` and reads the answer as JSON; a model may have to be loaded for it.
+///
+/// # Errors
+/// As [`get`].
+pub async fn post(context: &Context, path: &str, body: &Value) -> anyhow::Result<Value> {
+    ask(
+        context,
+        reqwest::Method::POST,
+        path,
+        Some(body),
+        LOADING_TIMEOUT,
+    )
+    .await
+}
+
+/// The exit code of a refusal.
+pub fn exit_of(status: reqwest::StatusCode) -> Exit {
+    match status.as_u16() {
+        400 | 413 | 422 => Exit::Usage,
+        401 | 403 => Exit::Denied,
+        404 => Exit::NotFound,
+        409 => Exit::Conflict,
+        429 | 503 => Exit::Unavailable,
+        501 => Exit::NotSupported,
+        _ => Exit::Failure,
+    }
+}
+
+async fn ask(
+    context: &Context,
+    method: reqwest::Method,
+    path: &str,
+    body: Option<&Value>,
+    timeout: Duration,
+) -> anyhow::Result<Value> {
     let base = server_url(context)?;
     let url = format!("{}{path}", base.trim_end_matches('/'));
     let mut request = reqwest::Client::builder()
-        .timeout(TIMEOUT)
+        .timeout(timeout)
         .build()?
         .request(method, &url);
+    if let Some(body) = body {
+        request = request.json(body);
+    }
     if let Some(key) = key(context)? {
         request = request.bearer_auth(key.expose());
     }
@@ -63,13 +102,7 @@ async fn ask(context: &Context, method: reqwest::Method, path: &str) -> anyhow::
         .as_str()
         .unwrap_or("no reason was given")
         .to_owned();
-    let exit = match status.as_u16() {
-        401 | 403 => Exit::Denied,
-        404 => Exit::NotFound,
-        429 | 503 => Exit::Unavailable,
-        501 => Exit::NotSupported,
-        _ => Exit::Failure,
-    };
+    let exit = exit_of(status);
     Err(Ended::error(
         exit,
         format!(

@@ -6,6 +6,7 @@ mod cache;
 mod client;
 mod convert;
 mod doctor;
+mod ingest;
 mod keys;
 mod mcp;
 mod models;
@@ -101,6 +102,8 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Keys { command } => keys::keys(&context, command)?,
         Command::Science { command } => science::science(&context, command)?,
         Command::Cache { command } => cache::cache(&context, command)?,
+        Command::Ingest(arguments) => ingest::ingest(&context, &arguments)?,
+        Command::Search(arguments) => ingest::search(&context, &arguments)?,
         Command::Mcp => return mcp::mcp(&context),
         Command::Doctor { json } => return doctor::doctor(&context, json),
         Command::Convert(convert) => convert::convert(&context, &convert)?,

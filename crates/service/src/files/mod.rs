@@ -10,10 +10,12 @@
 mod content;
 mod disk;
 mod manage;
+mod spool;
 mod types;
 mod upload;
 
 pub use content::FileContent;
+pub(crate) use spool::Spooled;
 pub use types::{
     EXPIRY_SECONDS_MAX, EXPIRY_SECONDS_MIN, FILES_PAGE_MAX, FileOptions, FilePurpose, FilesPage,
     NewFile, StoredFile,

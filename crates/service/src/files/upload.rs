@@ -26,7 +26,7 @@ pub struct Upload {
     bytes: u64,
     bytes_max: u64,
     path: PathBuf,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
     _guard: InFlight,
 }
 
@@ -65,7 +65,7 @@ impl Upload {
             bytes: 0,
             bytes_max: begin.bytes_max,
             path: begin.path,
-            _place: begin.place,
+            place: begin.place,
             _guard: begin.guard,
         }
     }
@@ -125,6 +125,11 @@ impl Upload {
             Ok(Finished { bytes, sha256 })
         })
         .await
+    }
+
+    /// Whose it is, its id, and its place among the uploads; for what was committed.
+    pub(super) fn into_parts(self) -> (TenantId, String, OwnedSemaphorePermit) {
+        (self.tenant, self.id, self.place)
     }
 
     async fn blocking<T: Send + 'static>(
