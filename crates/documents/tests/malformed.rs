@@ -315,8 +315,8 @@ fn text_and_tables() {
     check(
         "a.csv",
         format!("a\n{}", "1,2\n".repeat(20)).as_bytes(),
-        Malformed,
-        "the header names 1 columns",
+        TooLarge,
+        "more than 10 faults",
     );
     check(
         "a.csv",
