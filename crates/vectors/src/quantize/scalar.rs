@@ -92,6 +92,10 @@ pub struct ScalarCodes {
     norms: Store,
 }
 
+/// Adding and subtracting 1.5 * 2^23 rounds a number below 2^22 to the nearest whole one, ties to even. The method of that
+/// name is a call per number on the oldest processors that the build must run on.
+const ROUNDING: f32 = 12_582_912.0;
+
 impl ScalarCodes {
     /// Chooses the coding by a sample and codes every row.
     ///
@@ -208,7 +212,7 @@ impl ScalarCodes {
         let whole = coding.lossless
             && values
                 .iter()
-                .all(|v| v.fract() == 0.0 && (-128.0..=127.0).contains(v));
+                .all(|&v| (-128.0..=127.0).contains(&v) && v as i32 as f32 == v);
         let step = if whole || largest == 0.0 {
             1.0
         } else {
@@ -218,7 +222,7 @@ impl ScalarCodes {
         prepared.signed.clear();
         let codes = values
             .iter()
-            .map(|&v| (v * inverse).round_ties_even() as i8);
+            .map(|&v| (v * inverse + ROUNDING - ROUNDING) as i8);
         prepared.signed.extend(codes);
         prepared.signed.resize(self.padded, 0);
         let length = values.iter().map(|v| v * v).sum();
