@@ -83,7 +83,24 @@ def suites() -> list:
             command=["node", *reporter, "--test", "openai.test.mjs"],
             directory=node,
         ),
+        *python_suites(),
         *mcp_suites(),
+    ]
+
+
+def python_suites() -> list:
+    """Protocols whose suite is one Python client and a directory of cases."""
+    import importlib.metadata
+
+    return [
+        Suite(
+            protocol=protocol,
+            client=f"{package} (Python)",
+            version=importlib.metadata.version(package),
+            command=[sys.executable, "-m", "pytest", "-q", "--junitxml=RESULTS", "-p", "no:cacheprovider", "."],
+            directory=HERE / f"python_{package}",
+        )
+        for protocol, package in (("Anthropic", "anthropic"), ("Ollama", "ollama"))
     ]
 
 

@@ -128,6 +128,8 @@ pub enum PullEvent {
         done_bytes: u64,
         /// Bytes in all, when known.
         total_bytes: Option<u64>,
+        /// `sha256:<hex>` that the file will have, when that was promised.
+        digest: Option<String>,
     },
     /// It is in the store. Last.
     Finished(Box<ModelSummary>),

@@ -47,6 +47,15 @@ impl ModelProfile {
         }
     }
 
+    /// Whether its template marks reasoning.
+    pub(crate) fn reasons(&self) -> bool {
+        let compiled = self
+            .template
+            .as_ref()
+            .and_then(|template| template.as_ref().ok());
+        compiled.is_some_and(|template| template.reasoning().is_some())
+    }
+
     /// The template for a conversation; a model without one gets a built-in layout, by what its vocabulary has.
     pub(crate) async fn template(
         &self,
@@ -265,6 +274,7 @@ pub(crate) fn summary(manifest: Manifest) -> ModelSummary {
         origin: match manifest.origin {
             Origin::Embedded => "embedded".to_owned(),
             Origin::File { path } | Origin::Converted { path } => path,
+            Origin::Uploaded { file } => format!("upload:{file}"),
             Origin::Url { url } => url,
             Origin::Hub {
                 repository, file, ..

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use inference::runner::protocol::{
@@ -16,14 +17,14 @@ use crate::failures;
 use crate::identifiers;
 use crate::runtime::{EventStream, ModelLease, ModelRuntime};
 use crate::signals::RequestRecord;
-use crate::types::{FinishReason, GenerationEvent, TokenLogprob};
+use crate::types::{FinishReason, GenerationEvent, Timing, TokenLogprob};
 
 /// Everything needed to start a generation, and to start it again.
 pub(crate) struct Plan {
     pub(crate) runtime: Arc<dyn ModelRuntime>,
     pub(crate) source: ModelSource,
     pub(crate) load: LoadOptions,
-    pub(crate) keep_alive: Option<std::time::Duration>,
+    pub(crate) keep_alive: Option<Duration>,
     pub(crate) lease: Arc<dyn ModelLease>,
     pub(crate) request: GenerateRequest,
     /// How each answer is read; `None`: its text is the answer.
@@ -295,6 +296,10 @@ impl Driver {
             choice,
             reason,
             output_tokens: finished.output_tokens,
+            timing: Timing {
+                prefill: Duration::from_micros(finished.prefill_us),
+                decode: Duration::from_micros(finished.decode_us),
+            },
         });
         Ok(())
     }

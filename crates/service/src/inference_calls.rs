@@ -1,6 +1,7 @@
 //! The use cases that run a model: chat, completion, embedding, tokens.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cache::{Key, Turn};
 use inference::files::gguf::Kind;
@@ -32,6 +33,8 @@ struct Admitted {
     id: String,
     model: FoundModel,
     lease: Arc<dyn ModelLease>,
+    /// How long that took.
+    load: Duration,
     guard: InFlight,
 }
 
@@ -90,6 +93,9 @@ impl Service {
         wire.stop.extend(prepared.stop.iter().cloned());
         wire.constraint = prepared.constraint.clone();
         wire.emit_special = prepared.emit_special;
+        if !request.options.prefix_tokens.is_empty() {
+            prefix_prompt(&mut wire, &request.options, lease).await?;
+        }
         Ok((admitted, wire, prepared))
     }
 
@@ -195,6 +201,7 @@ impl Service {
                             id: admitted.id,
                             model,
                             fingerprint,
+                            load: admitted.load,
                             events,
                         });
                     }
@@ -224,6 +231,7 @@ impl Service {
             id: admitted.id,
             model,
             fingerprint,
+            load: admitted.load,
             events,
         })
     }
@@ -277,6 +285,7 @@ impl Service {
         };
         let keys: Vec<Key> = request.inputs.iter().map(key).collect();
         let mut rows: Vec<Option<(u32, Vec<f32>)>> = Vec::with_capacity(keys.len());
+        let mut load = Duration::ZERO;
         for key in &keys {
             let found = results::look(&cache, key).await;
             rows.push(found.and_then(|bytes| results::decode_embedding(&bytes)));
@@ -304,6 +313,7 @@ impl Service {
                 .compute_embeddings(&part(&indices), record)
                 .await
                 .map_err(|error| renumbered(error, &indices))?;
+            load += computed.load;
             for ((index, lead), row) in mine.into_iter().zip(computed.rows()) {
                 let value = results::encode_embedding(row.0, row.1);
                 results::keep(&cache, keys[index].clone(), value, lifetime, lead);
@@ -322,6 +332,7 @@ impl Service {
                         .compute_embeddings(&part(&[index]), record)
                         .await
                         .map_err(|error| renumbered(error, &[index]))?;
+                    load += computed.load;
                     computed.rows().next().map(|row| (row.0, row.1.to_vec()))
                 }
             };
@@ -334,6 +345,7 @@ impl Service {
                 .iter()
                 .fold(0, |sum: u32, (tokens, _)| sum.saturating_add(*tokens)),
             vectors: rows.into_iter().flat_map(|(_, vector)| vector).collect(),
+            load,
         })
     }
 
@@ -350,6 +362,7 @@ impl Service {
             id,
             model,
             mut lease,
+            load,
             guard: _guard,
         } = self
             .admit(&request.model, Kind::Embed, &options, record)
@@ -364,6 +377,7 @@ impl Service {
             dimensions: 0,
             vectors: Vec::new(),
             tokens: Vec::new(),
+            load,
         };
         for call in embedding::calls(&id, request) {
             let inputs = call.inputs.len();
@@ -419,6 +433,44 @@ impl Service {
         }
     }
 
+    /// Token ids of the prompt that [`Service::chat`] would give the model for this request, template, tools and all; with
+    /// `answer` the tokens of that text follow.
+    ///
+    /// # Errors
+    /// As [`Service::chat`], but that a prompt may be longer than the model's context.
+    pub async fn chat_tokens(
+        &self,
+        identity: &Identity,
+        request: &ChatRequest,
+        answer: Option<&str>,
+    ) -> Result<Vec<u32>> {
+        self.authorize(Some(identity), Action::Tokenize)?;
+        let mut record = self.record(Operation::Tokenize, identity);
+        let result = async {
+            let (admitted, wire, _) = self.prepare_chat(identity, request, &mut record).await?;
+            let lease = admitted.lease.as_ref();
+            let mut tokens = prompt_tokens(&wire, wire.add_special, lease).await?;
+            if let Some(text) = answer {
+                let request = TokenizeRequest {
+                    text: text.to_owned(),
+                    add_special: false,
+                    parse_special: false,
+                };
+                let ids = lease.tokenize(request).await;
+                tokens.extend(ids.map_err(failures::from_runner)?);
+            }
+            Ok(tokens)
+        }
+        .await;
+        match result {
+            Ok(ids) => {
+                record.succeeded();
+                Ok(ids)
+            }
+            Err(error) => Err(record.failed(error)),
+        }
+    }
+
     fn record(&self, operation: Operation, identity: &Identity) -> RequestRecord {
         RequestRecord::begin(operation, identity.tenant.as_str(), self.clock.clone())
     }
@@ -450,6 +502,7 @@ impl Service {
             return Err(cannot_embed(&manifest.name));
         }
         let load = prepare::load_options(&self.load, manifest);
+        let began = self.clock.now();
         let lease = prepare::acquire(
             &self.runtime,
             &model,
@@ -458,6 +511,7 @@ impl Service {
             options.deadline,
         )
         .await?;
+        let load = self.clock.now().saturating_duration_since(began);
         // The loaded model knows for certain: some generating models embed too.
         match wanted {
             Kind::Embed if !lease.facts().embeds => Err(cannot_embed(&manifest.name)),
@@ -469,9 +523,48 @@ impl Service {
                 id: identifiers::request()?,
                 model,
                 lease,
+                load,
                 guard,
             }),
         }
+    }
+}
+
+/// Puts the tokens of an earlier exchange before the prompt. They begin the sequence, so the prompt does not.
+async fn prefix_prompt(
+    wire: &mut GenerateRequest,
+    options: &GenerateOptions,
+    lease: &dyn ModelLease,
+) -> Result<()> {
+    let prefix = Wire::Tokens(TokenIds {
+        ids: options.prefix_tokens.clone(),
+    });
+    prepare::check_vocabulary(options, Some(&prefix), lease)
+        .map_err(|error| error.at("context"))?;
+    let mut ids = options.prefix_tokens.clone();
+    ids.extend(prompt_tokens(wire, false, lease).await?);
+    wire.prompt = Some(Wire::Tokens(TokenIds { ids }));
+    wire.add_special = false;
+    Ok(())
+}
+
+/// Token ids of a prompt as the runner will read it.
+async fn prompt_tokens(
+    wire: &GenerateRequest,
+    add_special: bool,
+    lease: &dyn ModelLease,
+) -> Result<Vec<u32>> {
+    match &wire.prompt {
+        Some(Wire::Tokens(tokens)) => Ok(tokens.ids.clone()),
+        Some(Wire::Text(text)) => {
+            let request = TokenizeRequest {
+                text: text.clone(),
+                add_special,
+                parse_special: wire.parse_special,
+            };
+            lease.tokenize(request).await.map_err(failures::from_runner)
+        }
+        None => Err(failures::internal("a conversation became no prompt")),
     }
 }
 
@@ -482,6 +575,8 @@ struct Computed {
     vectors: Vec<f32>,
     /// Tokens read for each input.
     tokens: Vec<u32>,
+    /// How long the model took to be in memory.
+    load: Duration,
 }
 
 impl Computed {
@@ -500,6 +595,7 @@ impl Computed {
                 .iter()
                 .fold(0, |sum: u32, count| sum.saturating_add(*count)),
             vectors: self.vectors,
+            load: self.load,
         }
     }
 }

@@ -59,6 +59,8 @@ impl Default for RequestLimits {
 const SCHEMA_DEPTH_MAX: usize = 48;
 /// Stop tokens: each token of the output is compared with all of them.
 const STOP_TOKENS_MAX: usize = 128;
+/// The runner's own bound: each token of the output moves a window of this many.
+const REPEAT_LAST_MAX: u32 = 65_536;
 /// Longest tool name.
 const TOOL_NAME_BYTES_MAX: usize = 64;
 
@@ -294,7 +296,17 @@ impl RequestLimits {
         }
     }
 
-    fn check_options(&self, options: &GenerateOptions) -> Result<()> {
+    pub(crate) fn check_options(&self, options: &GenerateOptions) -> Result<()> {
+        if options.prefix_tokens.len() > self.input_tokens_max {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "At most {} tokens of context are allowed.",
+                    self.input_tokens_max
+                ),
+            )
+            .at("context"));
+        }
         if options.choices > self.choices_max {
             return Err(Error::invalid(
                 "n",
@@ -346,6 +358,7 @@ fn check_sampling(options: &GenerateOptions, logit_bias_max: usize) -> Result<()
         // Zero is allowed by the API and leaves the likeliest token alone.
         ("top_p", sampling.top_p, 0.0, 1.0),
         ("min_p", sampling.min_p, 0.0, 1.0),
+        ("typical_p", sampling.typical_p, 0.0, 1.0),
         ("presence_penalty", sampling.presence_penalty, -2.0, 2.0),
         ("frequency_penalty", sampling.frequency_penalty, -2.0, 2.0),
     ];
@@ -365,6 +378,15 @@ fn check_sampling(options: &GenerateOptions, logit_bias_max: usize) -> Result<()
         return Err(Error::invalid(
             "repetition_penalty",
             "'repetition_penalty' must be above 0 and at most 10.",
+        ));
+    }
+    if sampling
+        .repeat_last
+        .is_some_and(|count| count > REPEAT_LAST_MAX)
+    {
+        return Err(Error::invalid(
+            "repeat_last_n",
+            format!("'repeat_last_n' must be at most {REPEAT_LAST_MAX}."),
         ));
     }
     if sampling.logit_bias.len() > logit_bias_max {

@@ -22,6 +22,7 @@ pub(crate) fn stream(
         phase: PullPhase::Resolving,
         done_bytes: 0,
         total_bytes: None,
+        sha256: None,
     });
     let work = async move {
         let _guard = guard;
@@ -58,5 +59,8 @@ fn event(progress: PullProgress) -> PullEvent {
         .to_owned(),
         done_bytes: progress.done_bytes,
         total_bytes: progress.total_bytes,
+        digest: progress
+            .sha256
+            .map(|digest| format!("sha256:{}", hex::encode(digest))),
     }
 }

@@ -16,7 +16,7 @@ use prost::Message as _;
 use security::TenantId;
 
 use crate::error::Result;
-use crate::types::{GenerationEvent, Prompt};
+use crate::types::{GenerationEvent, Prompt, Timing};
 
 /// For how long results are kept, by what made them. Zero keeps none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,17 +255,18 @@ pub(crate) fn record(
     ))
 }
 
-/// The events of a kept generation; every token of its prompt counts as taken from a cache. `None` when it cannot be read.
+/// The events of a kept generation; every token of its prompt counts as taken from a cache, and no time was spent. `None` when it cannot be read.
 pub(crate) fn replay(bytes: &[u8]) -> Option<Events> {
     let mut events: Vec<GenerationEvent> = serde_json::from_slice(bytes).ok()?;
     for event in &mut events {
-        if let GenerationEvent::Started {
-            prompt_tokens,
-            cached_tokens,
-            ..
-        } = event
-        {
-            *cached_tokens = *prompt_tokens;
+        match event {
+            GenerationEvent::Started {
+                prompt_tokens,
+                cached_tokens,
+                ..
+            } => *cached_tokens = *prompt_tokens,
+            GenerationEvent::Finished { timing, .. } => *timing = Timing::default(),
+            _ => {}
         }
     }
     Some(Box::pin(futures::stream::iter(events.into_iter().map(Ok))))

@@ -17,6 +17,7 @@ use crate::administration::{ModelSummary, Pull, PullRequest, Readiness, Resident
 use crate::answering::AnsweringOptions;
 use crate::catalog::{Catalog, summary, summary_for};
 use crate::collections::{Collections, CollectionsOptions};
+use crate::creating::UPLOADS_MAX;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failures;
 use crate::files::FileOptions;
@@ -77,6 +78,8 @@ pub struct Service {
     pub(crate) collections: Collections,
     pub(crate) records: Records,
     pub(crate) files: Files,
+    /// One permit per upload that is being received.
+    pub(crate) uploads: tokio::sync::Semaphore,
     draining: AtomicBool,
     in_flight: watch::Sender<usize>,
     /// What the last look at the parts found, and when.
@@ -109,6 +112,7 @@ impl Service {
             collections: Collections::new(options.collections),
             records: options.records,
             files: Files::new(options.files),
+            uploads: tokio::sync::Semaphore::new(UPLOADS_MAX),
             draining: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
             health: tokio::sync::Mutex::new(None),

@@ -115,8 +115,12 @@ pub struct SamplingOptions {
     pub top_k: Option<u32>,
     /// Keep tokens at least this fraction as likely as the best.
     pub min_p: Option<f32>,
+    /// Keep the tokens whose surprise is nearest to what is expected, up to this probability; 1 is off.
+    pub typical_p: Option<f32>,
     /// Divides (multiplies) the logit of tokens seen lately; 1 is off.
     pub repeat_penalty: Option<f32>,
+    /// How many tokens of prompt and output `repeat_penalty` looks back on; 0 is none.
+    pub repeat_last: Option<u32>,
     /// Subtracted once from every token already generated; -2 to 2.
     pub presence_penalty: Option<f32>,
     /// Subtracted per occurrence; -2 to 2.
@@ -156,6 +160,8 @@ pub struct GenerateOptions {
     pub sampling: SamplingOptions,
     /// Log-probabilities of the chosen token and this many alternatives (0 to 20).
     pub logprobs: Option<u32>,
+    /// Tokens of an earlier exchange, put before the prompt of a chat as they are.
+    pub prefix_tokens: Vec<u32>,
     /// Extra separation of the prefix cache, beside the tenant.
     pub cache_salt: Option<String>,
     /// Whether somebody waits.
@@ -298,7 +304,20 @@ pub enum GenerationEvent {
         reason: FinishReason,
         /// Tokens generated for it, the end token included when there was one.
         output_tokens: u32,
+        /// Where its time went.
+        #[serde(default)]
+        timing: Timing,
     },
+}
+
+/// Where the time of one answer went, as the process that runs the model measured it. All zero for an answer that was
+/// kept and not computed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Timing {
+    /// From the start of the prompt's evaluation to its end.
+    pub prefill: Duration,
+    /// From there to the last token.
+    pub decode: Duration,
 }
 
 /// A running generation. Dropping it cancels the work within one step of the model.
@@ -309,6 +328,8 @@ pub struct Generation {
     pub model: String,
     /// Digest of the weights, short form, without a protocol's prefix.
     pub fingerprint: String,
+    /// How long the request waited for its model to be in memory.
+    pub load: Duration,
     /// The steps; ends after the last `Finished`, or with one error.
     pub events: Pin<Box<dyn Stream<Item = Result<GenerationEvent>> + Send>>,
 }
@@ -341,4 +362,6 @@ pub struct Embeddings {
     pub vectors: Vec<f32>,
     /// Tokens read.
     pub prompt_tokens: u32,
+    /// How long the request waited for its model to be in memory; zero when all vectors were known.
+    pub load: Duration,
 }

@@ -27,7 +27,7 @@ impl FromRequest<App> for JsonObject {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
-        let surface = Surface::of(request.uri().path());
+        let surface = Surface::of(request.uri().path(), request.headers());
         match JsonValue::read(request, app).await?.0 {
             value @ Value::Object(_) => Ok(JsonObject(value)),
             _ => Err(Failure::new(
@@ -44,7 +44,7 @@ impl JsonValue {
     /// # Errors
     /// It is too large, too slow, or not JSON.
     pub async fn read(request: Request, app: &App) -> Result<Self, Failure> {
-        let surface = Surface::of(request.uri().path());
+        let surface = Surface::of(request.uri().path(), request.headers());
         let limit = app.options.body_bytes_max;
         let too_large = || {
             let message = format!("the request body is larger than {limit} bytes");

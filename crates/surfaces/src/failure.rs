@@ -4,15 +4,21 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use service::{Error, ErrorKind};
+
+use crate::anthropic;
 
 /// Whose wire shapes a path speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Surface {
     /// `/v1/…`: OpenAI's.
     OpenAi,
+    /// `/v1/messages`, and `/v1/models` for clients that send `anthropic-version`: Anthropic's.
+    Anthropic,
+    /// `/api/…`: Ollama's.
+    Ollama,
     /// `/mcp`: JSON-RPC.
     Mcp,
     /// `/v2/rerank`: Cohere's.
@@ -24,10 +30,20 @@ pub enum Surface {
 }
 
 impl Surface {
-    /// The surface that owns `path`, whether or not a route exists there.
-    pub fn of(path: &str) -> Self {
-        if path == "/v1" || path.starts_with("/v1/") {
+    /// The surface that a request for `path` speaks, whether or not a route exists there.
+    pub fn of(path: &str, headers: &HeaderMap) -> Self {
+        let under = |root: &str| {
+            path.strip_prefix(root)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if under("/v1/messages")
+            || (under("/v1/models") && headers.contains_key(anthropic::VERSION_HEADER))
+        {
+            Surface::Anthropic
+        } else if under("/v1") {
             Surface::OpenAi
+        } else if under("/api") {
+            Surface::Ollama
         } else if path == "/mcp" {
             Surface::Mcp
         } else if path == "/v2/rerank" {
@@ -43,6 +59,8 @@ impl Surface {
     pub fn name(self) -> &'static str {
         match self {
             Surface::OpenAi => "openai",
+            Surface::Anthropic => "anthropic",
+            Surface::Ollama => "ollama",
             Surface::Mcp => "mcp",
             Surface::Cohere => "cohere",
             Surface::Tei => "tei",
@@ -58,6 +76,8 @@ struct Row {
     openai_type: &'static str,
     /// OpenAI's `error.code`, unless the error carries a finer one.
     openai_code: Option<&'static str>,
+    /// Anthropic's `error.type`.
+    anthropic_type: &'static str,
     /// Sent as `x-should-retry`, which the SDKs obey before their own rules.
     retry: bool,
 }
@@ -66,42 +86,41 @@ const fn row(
     status: u16,
     openai_type: &'static str,
     openai_code: Option<&'static str>,
+    anthropic_type: &'static str,
     retry: bool,
 ) -> Row {
     Row {
         status,
         openai_type,
         openai_code,
+        anthropic_type,
         retry,
     }
 }
 
 /// The table.
+#[rustfmt::skip]
 fn row_of(kind: ErrorKind) -> Row {
     const REQUEST: &str = "invalid_request_error";
     const SERVER: &str = "server_error";
+    const API: &str = "api_error";
     match kind {
-        ErrorKind::InvalidRequest => row(400, REQUEST, None, false),
-        ErrorKind::ContextExceeded => row(400, REQUEST, Some("context_length_exceeded"), false),
-        ErrorKind::TooLarge => row(413, REQUEST, Some("request_too_large"), false),
-        ErrorKind::Unauthenticated => row(401, REQUEST, Some("invalid_api_key"), false),
-        ErrorKind::Forbidden => row(
-            403,
-            "permission_error",
-            Some("insufficient_permissions"),
-            false,
-        ),
-        ErrorKind::NotFound => row(404, REQUEST, Some("not_found"), false),
-        ErrorKind::Conflict => row(409, REQUEST, Some("conflict"), false),
-        ErrorKind::Overloaded => row(429, "rate_limit_error", Some("rate_limit_exceeded"), true),
-        ErrorKind::Unavailable => row(503, SERVER, Some("unavailable"), true),
-        ErrorKind::DeadlineExceeded => row(504, SERVER, Some("deadline_exceeded"), false),
+        ErrorKind::InvalidRequest => row(400, REQUEST, None, REQUEST, false),
+        ErrorKind::ContextExceeded => row(400, REQUEST, Some("context_length_exceeded"), REQUEST, false),
+        ErrorKind::TooLarge => row(413, REQUEST, Some("request_too_large"), "request_too_large", false),
+        ErrorKind::Unauthenticated => row(401, REQUEST, Some("invalid_api_key"), "authentication_error", false),
+        ErrorKind::Forbidden => row(403, "permission_error", Some("insufficient_permissions"), "permission_error", false),
+        ErrorKind::NotFound => row(404, REQUEST, Some("not_found"), "not_found_error", false),
+        ErrorKind::Conflict => row(409, REQUEST, Some("conflict"), REQUEST, false),
+        ErrorKind::Overloaded => row(429, "rate_limit_error", Some("rate_limit_exceeded"), "rate_limit_error", true),
+        ErrorKind::Unavailable => row(503, SERVER, Some("unavailable"), "overloaded_error", true),
+        ErrorKind::DeadlineExceeded => row(504, SERVER, Some("deadline_exceeded"), "timeout_error", false),
         // Nobody reads this one: the caller is gone. The number is nginx's, for the access log.
-        ErrorKind::Cancelled => row(499, REQUEST, Some("cancelled"), false),
-        ErrorKind::NotSupported => row(501, REQUEST, Some("not_supported"), false),
-        ErrorKind::ModelFailed => row(500, SERVER, Some("model_failed"), true),
-        ErrorKind::Internal => row(500, SERVER, Some("internal_error"), false),
-        ErrorKind::DataLoss => row(500, SERVER, Some("data_loss"), false),
+        ErrorKind::Cancelled => row(499, REQUEST, Some("cancelled"), API, false),
+        ErrorKind::NotSupported => row(501, REQUEST, Some("not_supported"), "not_supported_error", false),
+        ErrorKind::ModelFailed => row(500, SERVER, Some("model_failed"), API, true),
+        ErrorKind::Internal => row(500, SERVER, Some("internal_error"), API, false),
+        ErrorKind::DataLoss => row(500, SERVER, Some("data_loss"), API, false),
     }
 }
 
@@ -236,6 +255,8 @@ pub fn body(surface: Surface, error: &Error) -> Value {
                 "code": error.code.or(row.openai_code),
             }})
         }
+        Surface::Anthropic => anthropic::failure_body(error, row_of(error.kind).anthropic_type),
+        Surface::Ollama => json!({"error": error.message}),
         Surface::Mcp => crate::mcp::failure_body(error),
         Surface::Cohere => json!({
             "message": error.message,

@@ -4,6 +4,7 @@
 //! Deliberately absent: any capability of its own, any knowledge of models, keys or files, and any listening socket.
 
 mod admin;
+mod anthropic;
 mod body;
 mod dredge;
 mod duration;
@@ -16,13 +17,17 @@ mod ingest;
 mod listing;
 mod mcp;
 mod middleware;
+mod moments;
 mod multipart;
 mod native;
+mod ollama;
 mod openai;
 mod options;
 mod rerank;
 mod science;
+mod shared_paths;
 mod state;
+mod streaming;
 mod table;
 
 pub use options::{SurfaceOptions, TraceContext};

@@ -7,14 +7,17 @@ use axum::Router;
 use axum::extract::MatchedPath;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, any};
-use http::{HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use service::{Action, Error, ErrorKind, Service};
 use tokio::sync::Semaphore;
 
 use crate::failure::{Failure, Surface};
 use crate::options::SurfaceOptions;
 use crate::state::{App, Shared};
-use crate::{admin, body, dredge, files, health, ingest, mcp, middleware, openai, rerank, science};
+use crate::{
+    admin, anthropic, body, dredge, files, health, ingest, mcp, middleware, ollama, openai, rerank,
+    science, shared_paths,
+};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +70,34 @@ static TABLE: &[RouteFact] = &[
     route!(GET "/healthz", Public, health::live),
     route!(GET "/readyz", Public, health::ready),
     route!(GET "/metrics", ReadMetrics, health::metrics),
+    // more than one protocol's
+    route!(GET "/", Key, shared_paths::root),
+    route!(GET "/v1/models", ListModels, shared_paths::list_models),
+    route!(GET "/v1/models/{*id}", ListModels, shared_paths::get_model),
+    // Anthropic
+    route!(POST "/v1/messages", Generate, anthropic::messages),
+    route!(POST "/v1/messages/count_tokens", Tokenize, anthropic::count_tokens),
+    // Ollama
+    route!(GET "/api/version", Key, ollama::version),
+    route!(GET "/api/tags", ListModels, ollama::tags),
+    route!(GET "/api/ps", ReadRunners, ollama::running),
+    route!(POST "/api/show", ListModels, ollama::show),
+    route!(POST "/api/chat", Generate, ollama::chat),
+    route!(POST "/api/generate", Generate, ollama::generate),
+    route!(POST "/api/embed", Embed, ollama::embed),
+    route!(POST "/api/embeddings", Embed, ollama::embeddings),
+    route!(POST "/api/pull", PullModel, ollama::pull),
+    route!(POST "/api/create", CopyModel, ollama::create),
+    route!(HEAD "/api/blobs/{digest}", PullModel, ollama::has_blob),
+    route!(POST "/api/blobs/{digest}", PullModel, ollama::upload_blob),
+    route!(POST "/api/copy", CopyModel, ollama::copy),
+    route!(DELETE "/api/delete", DeleteModel, ollama::delete),
+    route!(POST "/api/push", Key, ollama::not_here),
+    route!(POST "/api/me", Key, ollama::not_here),
+    route!(POST "/api/signin", Key, ollama::not_here),
+    route!(POST "/api/signout", Key, ollama::not_here),
+    route!(GET "/api/status", Key, ollama::not_here),
     // OpenAI
-    route!(GET "/v1/models", ListModels, openai::list_models),
-    route!(GET "/v1/models/{*id}", ListModels, openai::get_model),
     route!(POST "/v1/chat/completions", Generate, openai::chat),
     route!(GET "/v1/chat/completions/{id}", Generate, openai::stored),
     route!(POST "/v1/chat/completions/{id}", Generate, openai::stored),
@@ -141,16 +169,15 @@ pub fn routes() -> &'static [RouteFact] {
     TABLE
 }
 
-/// The rule for `method` on the matched pattern `path`. `HEAD` is answered by `GET`'s handler and follows its rule.
+/// The rule for `method` on the matched pattern `path`. Where `HEAD` has no handler of its own, it is answered by `GET`'s and
+/// follows its rule.
 pub(crate) fn rule(method: &Method, path: &str) -> Option<&'static RouteFact> {
-    let method = if *method == Method::HEAD {
-        &Method::GET
-    } else {
-        method
+    let find = |method: &Method| {
+        TABLE
+            .iter()
+            .find(|route| route.path == path && route.method == *method)
     };
-    TABLE
-        .iter()
-        .find(|route| route.path == path && route.method == *method)
+    find(method).or_else(|| (*method == Method::HEAD).then(|| find(&Method::GET))?)
 }
 
 /// The pattern as the table holds it, for metric labels that must not depend on the caller.
@@ -192,27 +219,36 @@ pub fn router(service: Arc<Service>, options: SurfaceOptions) -> Router {
     middleware::stack(router, &app).with_state(app)
 }
 
-async fn wrong_method(method: Method, uri: Uri, matched: MatchedPath) -> Response {
+async fn wrong_method(
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    matched: MatchedPath,
+) -> Response {
     let allowed: Vec<&str> = TABLE
         .iter()
         .filter(|route| route.path == matched.as_str())
         .map(|route| route.method.as_str())
         .collect();
     let mut response =
-        Failure::method_not_allowed(Surface::of(uri.path()), &method).into_response();
+        Failure::method_not_allowed(Surface::of(uri.path(), &headers), &method).into_response();
     if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
         response.headers_mut().insert(header::ALLOW, value);
     }
     response
 }
 
-async fn nowhere(method: Method, uri: Uri) -> Response {
+async fn nowhere(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path();
-    let surface = Surface::of(path);
+    let surface = Surface::of(path, &headers);
     let error = match surface {
         Surface::OpenAi if openai::is_known_elsewhere(path) => Error::new(
             ErrorKind::NotSupported,
             format!("{path} is part of the OpenAI API that this server does not support"),
+        ),
+        Surface::Anthropic if anthropic::is_known_elsewhere(path) => Error::new(
+            ErrorKind::NotSupported,
+            format!("{path} is part of the Anthropic API that this server does not support"),
         ),
         _ => Error::new(ErrorKind::NotFound, format!("there is no {method} {path}"))
             .with_code("unknown_url"),

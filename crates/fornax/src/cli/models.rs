@@ -206,6 +206,7 @@ fn origin(origin: &Origin) -> String {
         Origin::Embedded => "this program".to_owned(),
         Origin::File { path } => path.clone(),
         Origin::Converted { path } => format!("converted from {path}"),
+        Origin::Uploaded { file } => format!("uploaded as {file}"),
         Origin::Url { url } => url.clone(),
         Origin::Hub {
             repository,

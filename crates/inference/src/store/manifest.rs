@@ -58,6 +58,11 @@ pub enum Origin {
         /// The path that it was converted from.
         path: String,
     },
+    /// A file that a client sent.
+    Uploaded {
+        /// The name that the client gave it.
+        file: String,
+    },
     /// An address.
     Url {
         /// The address, without user and query.

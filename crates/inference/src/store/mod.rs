@@ -3,7 +3,8 @@
 //! ```text
 //! models/blobs/sha256-<hex>               weights, never changed in place
 //! models/blobs/partial-<key>[.json]       an unfinished pull, resumed by the next one
-//! models/blobs/import-<random>            an unfinished import
+//! models/blobs/import-<random>            an unfinished import or upload
+//! models/blobs/upload-<hex>               an upload that is no model yet, see [`upload`]
 //! models/manifests/<encoded name>.json    see [`manifest`]
 //! models/lock                             held while names or blobs are being published or removed
 //! ```
@@ -21,6 +22,7 @@ pub mod name;
 pub mod pull;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -40,6 +42,7 @@ use crate::files::gguf::GgufHeader;
 pub use crate::files::gguf::{Kind, Pooling};
 pub use error::StoreError;
 pub use manifest::{Format, Manifest, ModelFacts, ModelSettings, Origin, SamplingSettings};
+pub use upload::Upload;
 
 use manifest::MANIFEST_VERSION;
 
@@ -49,7 +52,7 @@ const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Pause between two looks at the lock.
 const LOCK_POLL: Duration = Duration::from_millis(20);
-/// An unfinished import older than this was left by a crash.
+/// An unfinished import older than this was left by a crash, and an upload that old by a client that forgot it.
 const IMPORT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Room that a pull or import leaves on the disk.
 pub(crate) const DISK_MARGIN_BYTES: u64 = 64 * 1024 * 1024;
@@ -488,7 +491,10 @@ impl ModelStore {
     fn remove_abandoned_imports(&self) {
         let now = self.clock.unix();
         for entry in fs::read_dir(self.blobs()).into_iter().flatten().flatten() {
-            let ours = entry.file_name().as_encoded_bytes().starts_with(b"import-");
+            let name = entry.file_name();
+            let ours = [&b"import-"[..], b"upload-"]
+                .iter()
+                .any(|prefix| name.as_encoded_bytes().starts_with(prefix));
             let written = entry.metadata().and_then(|facts| facts.modified()).ok();
             let age = written
                 .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())

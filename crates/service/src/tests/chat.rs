@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::scripted::{accepted, finished, text, token};
 use super::*;
-use crate::{CompletionRequest, FinishReason, Prompt, Tool};
+use crate::{CompletionRequest, FinishReason, Prompt, Timing, Tool};
 
 fn weather() -> Tool {
     Tool {
@@ -86,7 +86,8 @@ async fn text_streams_as_the_runner_gives_it() {
             GenerationEvent::Finished {
                 choice: 0,
                 reason: FinishReason::Length,
-                output_tokens: 4
+                output_tokens: 4,
+                timing: Timing::default(),
             },
         ]
     );

@@ -46,6 +46,7 @@ pub fn pull_line(event: PullEvent) -> PullLine {
             stage,
             done_bytes,
             total_bytes,
+            ..
         } => PullLine::Progress {
             stage,
             done_bytes,

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::state::App;
 
-const METHODS: &str = "GET, POST, DELETE, OPTIONS";
-const HEADERS_DEFAULT: &str = "authorization, content-type, x-api-key, api-key, x-request-id, traceparent, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id";
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+const HEADERS_DEFAULT: &str = "authorization, content-type, x-api-key, api-key, x-request-id, traceparent, anthropic-version, anthropic-beta, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id";
 const EXPOSED: &str =
     "x-request-id, retry-after, retry-after-ms, x-should-retry, traceparent, mcp-session-id";
 

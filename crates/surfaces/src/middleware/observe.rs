@@ -37,7 +37,7 @@ const CLIENT_CLOSED: u16 = 499;
 pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
     let method = method_label(request.method());
     let route = table::pattern(request.extensions().get::<MatchedPath>());
-    let surface = Surface::of(request.uri().path());
+    let surface = Surface::of(request.uri().path(), request.headers());
     let request_id = accepted_id(request.headers()).unwrap_or_else(identifiers::request_id);
     let span = tracing::info_span!(
         "request",
@@ -82,6 +82,12 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
         &traceparent,
         app.options.version,
     );
+    if surface == Surface::Anthropic
+        && let Ok(value) = HeaderValue::from_str(&request_id)
+    {
+        // The name under which this protocol's clients show it.
+        parts.headers.insert("request-id", value);
+    }
     let body = Body::new(Watched { inner, watch });
     if body.is_end_stream() {
         return Response::from_parts(parts, body);

@@ -173,6 +173,7 @@ impl Frames for ChatFrames {
                 choice,
                 reason,
                 output_tokens,
+                ..
             } => {
                 self.counts.output(output_tokens);
                 let finish_reason = Some(finish_word(&reason));
@@ -291,6 +292,7 @@ impl ChatAnswer {
                 choice,
                 reason,
                 output_tokens,
+                ..
             } => {
                 self.counts.output(output_tokens);
                 if let Some(answer) = self.answers.get_mut(choice as usize) {

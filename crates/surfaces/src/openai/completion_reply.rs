@@ -102,6 +102,7 @@ impl Reader {
                 choice,
                 reason,
                 output_tokens,
+                ..
             } => {
                 self.counts.output(output_tokens);
                 vec![Piece {

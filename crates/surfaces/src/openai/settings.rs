@@ -54,6 +54,7 @@ pub fn generate_options(body: &GenerationBody) -> Result<GenerateOptions, Error>
         ignore_end: body.ignore_eos.unwrap_or(false),
         sampling: sampling(body)?,
         logprobs: None,
+        prefix_tokens: Vec::new(),
         cache_salt: body.cache_salt.clone(),
         class: class(body)?,
         deadline: None,
@@ -90,6 +91,8 @@ fn sampling(body: &GenerationBody) -> Result<SamplingOptions, Error> {
         top_p: within("top_p", body.top_p, 0.0, 1.0)?,
         top_k,
         min_p: within("min_p", body.min_p, 0.0, 1.0)?,
+        typical_p: None,
+        repeat_last: None,
         repeat_penalty: within(
             "repetition_penalty",
             body.repetition_penalty,

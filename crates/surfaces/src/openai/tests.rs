@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use service::{
     ChatRequest, Error, ErrorKind, FinishReason, GenerationEvent, OutputFormat, Prompt, Role,
-    TokenLogprob, ToolChoice, WorkClass,
+    Timing, TokenLogprob, ToolChoice, WorkClass,
 };
 
 use super::chat_reply::{ChatAnswer, ChatFrames};
@@ -374,6 +374,7 @@ fn embeddings_are_base64_of_little_endian_floats_or_numbers() {
         dimensions: 2,
         vectors: vec![1.0, 2.0, 0.5, -1.0],
         prompt_tokens: 7,
+        load: Duration::ZERO,
     };
     let read_as = |format: &str| {
         let body = json!({"model": "m", "input": ["a", "b"], "encoding_format": format});
@@ -436,6 +437,7 @@ fn finished(choice: u32, reason: FinishReason) -> GenerationEvent {
         choice,
         reason,
         output_tokens: 3,
+        timing: Timing::default(),
     }
 }
 
@@ -710,6 +712,7 @@ fn the_fingerprint_says_fp_once() {
         model: "m".into(),
         fingerprint: "0123".into(),
         events: Box::pin(futures::stream::empty()),
+        load: Duration::ZERO,
     };
     let head = Head::of("cmpl-", &generation, 5);
     assert_eq!(

@@ -363,6 +363,7 @@ async fn receive(
             phase: PullPhase::Downloading,
             done_bytes,
             total_bytes,
+            sha256: None,
         });
     };
     tell(done);
@@ -419,6 +420,7 @@ async fn hash(
             phase: PullPhase::Verifying,
             done_bytes: hasher.length_bytes(),
             total_bytes,
+            sha256: None,
         });
     }
 }

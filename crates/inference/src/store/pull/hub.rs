@@ -210,6 +210,18 @@ fn listed(names: &[&str]) -> String {
     models.join(", ") + &suffix
 }
 
+/// The 32 bytes of 64 hexadecimal digits.
+pub(super) fn digest_bytes(hex: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if hex.len() != 64 || !hex.is_ascii() {
+        return None;
+    }
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +268,11 @@ mod tests {
         let hex = "ab".repeat(32);
         assert_eq!(
             digest(&format!("\"{}\"", hex.to_uppercase())),
+            Some(hex.clone())
+        );
+        assert_eq!(
+            digest_bytes(&hex)
+                .map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
             Some(hex.clone())
         );
         assert_eq!(digest(&format!("sha256:{hex}")), Some(hex));

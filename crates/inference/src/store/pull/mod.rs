@@ -96,6 +96,8 @@ pub struct PullProgress {
     pub done_bytes: u64,
     /// Bytes in all, when known.
     pub total_bytes: Option<u64>,
+    /// Sha256 of the file, when the hub or the caller promised one.
+    pub sha256: Option<[u8; 32]>,
 }
 
 /// Brings the model of `source` into the store. Dropping the future stops it; what has arrived is continued by the
@@ -152,8 +154,16 @@ pub async fn pull(
         phase: PullPhase::Resolving,
         done_bytes: 0,
         total_bytes: None,
+        sha256: None,
     });
     let (wanted, origin) = resolve(&client, source, sha256, options.bytes_max).await?;
+    let promised = wanted.sha256.as_deref().and_then(hub::digest_bytes);
+    let mut progress = |step: PullProgress| {
+        progress(PullProgress {
+            sha256: promised,
+            ..step
+        });
+    };
     let downloaded = download(store, &client, &wanted, &mut progress).await?;
     let adopted = {
         let (store, path) = (store.clone(), downloaded.path.clone());
@@ -276,6 +286,7 @@ async fn import(
                 phase: PullPhase::Downloading,
                 done_bytes,
                 total_bytes: Some(total_bytes),
+                sha256: None,
             }),
         }
     }
@@ -301,6 +312,7 @@ fn done(manifest: Manifest, progress: &mut impl FnMut(PullProgress)) -> Manifest
         phase: PullPhase::Done,
         done_bytes: manifest.size_bytes,
         total_bytes: Some(manifest.size_bytes),
+        sha256: None,
     });
     manifest
 }
