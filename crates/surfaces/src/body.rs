@@ -44,52 +44,94 @@ impl JsonValue {
     /// # Errors
     /// It is too large, too slow, or not JSON.
     pub async fn read(request: Request, app: &App) -> Result<Self, Failure> {
-        let surface = Surface::of(request.uri().path(), request.headers());
-        let limit = app.options.body_bytes_max;
-        let too_large = || {
-            let message = format!("the request body is larger than {limit} bytes");
-            Failure::new(surface, Error::new(ErrorKind::TooLarge, message))
-        };
-        let declared = request
-            .headers()
-            .get(header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.parse::<u64>().ok());
-        if declared.is_some_and(|bytes| bytes > limit as u64) {
-            // A client that asked first (`expect: 100-continue`) sends nothing; any other must be let finish.
-            if !request.headers().contains_key(header::EXPECT) {
-                linger(request.into_body(), limit, app.options.body_timeout).await;
-            }
-            return Err(too_large());
+        parsed(request, app, parse).await.map(JsonValue)
+    }
+}
+
+/// A request body read straight into `T`, without a tree of JSON values in between: for bodies that are mostly numbers.
+/// Values that `T` keeps as a tree are its own to bound, with [`ValueCount`].
+pub struct Typed<T>(pub T);
+
+impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Typed<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        parsed(request, app, parse_typed).await.map(Typed)
+    }
+}
+
+/// How many values a request has made into trees so far.
+#[derive(Debug, Default)]
+pub struct ValueCount(usize);
+
+impl ValueCount {
+    /// Counts the values in `text`, which is JSON, before it is read.
+    ///
+    /// # Errors
+    /// `TooLarge` when the request holds more than one may.
+    pub fn add(&mut self, text: &str) -> Result<(), Error> {
+        self.0 = self.0.saturating_add(count_values(text.as_bytes()));
+        if self.0 > VALUES_MAX {
+            return Err(too_many_values());
         }
-        let reading = receive(request.into_body(), limit, &app.bodies);
-        let received = match tokio::time::timeout(app.options.body_timeout, reading).await {
-            Err(_elapsed) => return Err(Failure::body_timeout(surface)),
-            Ok(Err(Unreceived::TooLarge)) => return Err(too_large()),
-            Ok(Err(Unreceived::NoRoom)) => {
-                let message = "too many large request bodies are being read at once";
-                let error = Error::new(ErrorKind::Overloaded, message);
-                return Err(Failure::new(surface, error));
-            }
-            Ok(Err(Unreceived::Broken(error))) => {
-                let message = format!("the request body could not be read: {error}");
-                return Err(Failure::new(
-                    surface,
-                    Error::new(ErrorKind::InvalidRequest, message),
-                ));
-            }
-            Ok(Ok(received)) => received,
-        };
-        let parsed = if received.bytes.len() > PARSE_INLINE_BYTES_MAX {
-            tokio::task::spawn_blocking(move || parse(&received.bytes))
-                .await
-                .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, error.to_string())))
-        } else {
-            parse(&received.bytes)
-        };
-        parsed
-            .map(JsonValue)
-            .map_err(|error| Failure::new(surface, error))
+        Ok(())
+    }
+}
+
+/// Receives the body of `request` and reads it with `read`, beside the threads that serve others when it is large.
+async fn parsed<T: Send + 'static>(
+    request: Request,
+    app: &App,
+    read: fn(&[u8]) -> Result<T, Error>,
+) -> Result<T, Failure> {
+    let surface = Surface::of(request.uri().path(), request.headers());
+    let received = received(request, app, surface).await?;
+    let parsed = if received.bytes.len() > PARSE_INLINE_BYTES_MAX {
+        tokio::task::spawn_blocking(move || read(&received.bytes))
+            .await
+            .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, error.to_string())))
+    } else {
+        read(&received.bytes)
+    };
+    parsed.map_err(|error| Failure::new(surface, error))
+}
+
+/// The bytes of a request's body, under the limits of size and time.
+async fn received(request: Request, app: &App, surface: Surface) -> Result<Received, Failure> {
+    let limit = app.options.body_bytes_max;
+    let too_large = || {
+        let message = format!("the request body is larger than {limit} bytes");
+        Failure::new(surface, Error::new(ErrorKind::TooLarge, message))
+    };
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse::<u64>().ok());
+    if declared.is_some_and(|bytes| bytes > limit as u64) {
+        // A client that asked first (`expect: 100-continue`) sends nothing; any other must be let finish.
+        if !request.headers().contains_key(header::EXPECT) {
+            linger(request.into_body(), limit, app.options.body_timeout).await;
+        }
+        return Err(too_large());
+    }
+    let reading = receive(request.into_body(), limit, &app.bodies);
+    match tokio::time::timeout(app.options.body_timeout, reading).await {
+        Err(_elapsed) => Err(Failure::body_timeout(surface)),
+        Ok(Err(Unreceived::TooLarge)) => Err(too_large()),
+        Ok(Err(Unreceived::NoRoom)) => {
+            let message = "too many large request bodies are being read at once";
+            let error = Error::new(ErrorKind::Overloaded, message);
+            Err(Failure::new(surface, error))
+        }
+        Ok(Err(Unreceived::Broken(error))) => {
+            let message = format!("the request body could not be read: {error}");
+            Err(Failure::new(
+                surface,
+                Error::new(ErrorKind::InvalidRequest, message),
+            ))
+        }
+        Ok(Ok(received)) => Ok(received),
     }
 }
 
@@ -196,42 +238,72 @@ fn invalid_json(message: String) -> Error {
     Error::new(ErrorKind::InvalidRequest, message).with_code("invalid_json")
 }
 
-fn parse(bytes: &[u8]) -> Result<Value, Error> {
+fn too_many_values() -> Error {
+    let message = format!("the request body holds more than {VALUES_MAX} values");
+    Error::new(ErrorKind::TooLarge, message)
+}
+
+fn check_not_empty(bytes: &[u8]) -> Result<(), Error> {
     if bytes.is_empty() {
         return Err(invalid_json(
             "the request body is empty; a JSON object is expected".to_string(),
         ));
     }
+    Ok(())
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, Error> {
+    check_not_empty(bytes)?;
     // A short body cannot hold too many.
     if bytes.len() > VALUES_MAX && count_values(bytes) > VALUES_MAX {
-        let message = format!("the request body holds more than {VALUES_MAX} values");
-        return Err(Error::new(ErrorKind::TooLarge, message));
+        return Err(too_many_values());
     }
     serde_json::from_slice::<Value>(bytes)
         .map_err(|error| invalid_json(format!("the request body is not valid JSON: {error}")))
 }
 
+fn parse_typed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    check_not_empty(bytes)?;
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        if matches!(
+            error.inner().classify(),
+            serde_json::error::Category::Syntax | serde_json::error::Category::Eof
+        ) {
+            let error = error.into_inner();
+            return invalid_json(format!("the request body is not valid JSON: {error}"));
+        }
+        at_field(&error)
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| invalid_json(format!("the request body is not valid JSON: {error}")))?;
+    Ok(value)
+}
+
 /// Reads `body` as `T`; an error names the path of the field at fault.
 pub fn read<T: DeserializeOwned>(body: &Value) -> Result<T, Error> {
-    serde_path_to_error::deserialize(body).map_err(|error| {
-        let mut path = error.path().to_string();
-        let reason = error.inner().to_string();
-        // A missing field is reported at its parent; clients want the field.
-        if let Some(name) = reason
-            .strip_prefix("missing field `")
-            .and_then(|rest| rest.split('`').next())
-        {
-            path = if path == "." {
-                name.to_string()
-            } else {
-                format!("{path}.{name}")
-            };
-            return Error::invalid(path.clone(), format!("`{path}` is required"))
-                .with_code("missing_required_parameter");
-        }
-        Error::invalid(path.clone(), format!("`{path}` is not valid: {reason}"))
-            .with_code("invalid_type")
-    })
+    serde_path_to_error::deserialize(body).map_err(|error| at_field(&error))
+}
+
+fn at_field(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
+    let mut path = error.path().to_string();
+    let reason = error.inner().to_string();
+    // A missing field is reported at its parent; clients want the field.
+    if let Some(name) = reason
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next())
+    {
+        path = if path == "." {
+            name.to_string()
+        } else {
+            format!("{path}.{name}")
+        };
+        return Error::invalid(path.clone(), format!("`{path}` is required"))
+            .with_code("missing_required_parameter");
+    }
+    Error::invalid(path.clone(), format!("`{path}` is not valid: {reason}"))
+        .with_code("invalid_type")
 }
 
 #[cfg(test)]
@@ -245,6 +317,49 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::TooLarge);
         let text = format!("{{\"input\": \"{}\"}}", ",[\\\"".repeat(VALUES_MAX));
         assert!(parse(text.as_bytes()).is_ok(), "text is one value");
+    }
+
+    #[test]
+    fn typed_bodies_name_the_field_at_fault_and_end_where_they_end() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Body {
+            rows: Vec<Row>,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Row {
+            count: u32,
+            #[serde(default)]
+            payload: Option<Box<serde_json::value::RawValue>>,
+        }
+        let body = br#" {"rows": [{"count": 1, "payload": {"a": [1, 2]}}]} "#;
+        let body: Body = parse_typed(body).expect("read");
+        let raw = body.rows[0].payload.as_ref().expect("kept").get();
+        assert_eq!((body.rows[0].count, raw), (1, r#"{"a": [1, 2]}"#));
+        for (text, field) in [
+            (
+                r#"{"rows": [{"count": 1}, {"count": -1}]}"#,
+                "rows[1].count",
+            ),
+            (r#"{"rows": [{}]}"#, "rows[0].count"),
+        ] {
+            let error = parse_typed::<Body>(text.as_bytes()).expect_err("refused");
+            assert_eq!(error.field.as_deref(), Some(field), "{error}");
+        }
+        for text in ["", "{", "{\"rows\": []} x", "{\"rows\": [}"] {
+            let error = parse_typed::<Body>(text.as_bytes()).expect_err("refused");
+            assert_eq!(error.code, Some("invalid_json"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn payloads_of_one_body_together_hold_no_more_than_one_may() {
+        let mut values = ValueCount::default();
+        let text = format!("[{}0]", "0,".repeat(VALUES_MAX / 2));
+        values.add(&text).expect("half");
+        assert_eq!(
+            values.add(&text).map_err(|error| error.kind),
+            Err(ErrorKind::TooLarge)
+        );
     }
 
     #[tokio::test]

@@ -25,6 +25,8 @@ pub enum Surface {
     Cohere,
     /// `/rerank`: text-embeddings-inference's.
     Tei,
+    /// `/collections/…` and what belongs to it: Qdrant's.
+    Qdrant,
     /// Everything else: our own.
     Native,
 }
@@ -50,6 +52,8 @@ impl Surface {
             Surface::Cohere
         } else if path == "/rerank" {
             Surface::Tei
+        } else if crate::qdrant::owns(path) {
+            Surface::Qdrant
         } else {
             Surface::Native
         }
@@ -64,6 +68,7 @@ impl Surface {
             Surface::Mcp => "mcp",
             Surface::Cohere => "cohere",
             Surface::Tei => "tei",
+            Surface::Qdrant => "qdrant",
             Surface::Native => "native",
         }
     }
@@ -264,6 +269,7 @@ pub fn body(surface: Surface, error: &Error) -> Value {
             "field": error.field,
         }),
         Surface::Tei => json!({"error": error.message, "error_type": tei_type(error.kind)}),
+        Surface::Qdrant => crate::qdrant::failure_body(error),
         Surface::Native => json!({"error": {
             "kind": error.kind.name(),
             "message": error.message,

@@ -23,6 +23,7 @@ mod native;
 mod ollama;
 mod openai;
 mod options;
+mod qdrant;
 mod rerank;
 mod science;
 mod shared_paths;

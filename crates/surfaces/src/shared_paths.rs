@@ -16,20 +16,16 @@ use service::Identity;
 use crate::anthropic::PageQuery;
 use crate::failure::Surface;
 use crate::state::App;
-use crate::{anthropic, openai};
+use crate::{anthropic, openai, qdrant};
 
 /// What Ollama's server says at its root, and its clients look for.
 const OLLAMA_GREETING: &str = "Ollama is running";
-
-/// Version of Qdrant's wire that `/collections` speaks: its clients warn when theirs is more than one minor version away.
-/// The surface of collections must keep to it.
-pub const QDRANT_WIRE_VERSION: &str = "1.20.0";
 
 /// `GET /`: a handshake in JSON for clients of collections, a line of text for everybody else.
 pub async fn root(State(app): State<App>, headers: HeaderMap) -> Response {
     if wants_handshake(&headers) {
         let title = format!("fornax {} (qdrant wire)", app.options.version);
-        return Json(json!({"title": title, "version": QDRANT_WIRE_VERSION})).into_response();
+        return Json(json!({"title": title, "version": qdrant::WIRE_VERSION})).into_response();
     }
     OLLAMA_GREETING.into_response()
 }
@@ -45,7 +41,10 @@ fn wants_handshake(headers: &HeaderMap) -> bool {
     if agent.starts_with("ollama") {
         return false;
     }
-    agent.contains("qdrant") || text(header::ACCEPT).contains("application/json")
+    // Qdrant's own clients call themselves `python-client/1.20.0`, `go-client/…`, `rust-client/…`.
+    agent.contains("qdrant")
+        || agent.contains("-client/")
+        || text(header::ACCEPT).contains("application/json")
 }
 
 /// `GET /v1/models`

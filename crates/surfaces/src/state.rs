@@ -21,6 +21,8 @@ pub struct Shared {
     pub bodies: Arc<Semaphore>,
     /// The Model Context Protocol's server: its sessions and tasks.
     pub mcp: mcp::Endpoint,
+    /// When the router was built, in seconds since 1970.
+    pub started_unix: u64,
     /// What DREDGE's `get_metrics` shows.
     pub dredge: dredge::Meters,
 }

@@ -15,8 +15,8 @@ use crate::failure::{Failure, Surface};
 use crate::options::SurfaceOptions;
 use crate::state::{App, Shared};
 use crate::{
-    admin, anthropic, body, dredge, files, health, ingest, mcp, middleware, ollama, openai, rerank,
-    science, shared_paths,
+    admin, anthropic, body, dredge, files, health, ingest, mcp, middleware, ollama, openai, qdrant,
+    rerank, science, shared_paths,
 };
 
 /// Who may use a route.
@@ -115,6 +115,41 @@ static TABLE: &[RouteFact] = &[
     route!(GET "/v1/files/{id}", ReadFiles, files::retrieve),
     route!(DELETE "/v1/files/{id}", WriteFiles, files::remove),
     route!(GET "/v1/files/{id}/content", ReadFiles, files::content),
+    // Qdrant
+    route!(GET "/telemetry", ReadCollections, qdrant::telemetry),
+    route!(GET "/cluster", ReadCollections, qdrant::cluster),
+    route!(GET "/aliases", ReadCollections, qdrant::collections::aliases),
+    route!(POST "/collections/aliases", ManageCollections, qdrant::collections::change_aliases),
+    route!(GET "/collections", ReadCollections, qdrant::collections::list),
+    route!(GET "/collections/{collection}", ReadCollections, qdrant::collections::info),
+    route!(PUT "/collections/{collection}", ManageCollections, qdrant::collections::create),
+    route!(PATCH "/collections/{collection}", ManageCollections, qdrant::collections::update),
+    route!(DELETE "/collections/{collection}", ManageCollections, qdrant::collections::remove),
+    route!(GET "/collections/{collection}/exists", ReadCollections, qdrant::collections::exists),
+    route!(GET "/collections/{collection}/aliases", ReadCollections, qdrant::collections::aliases_of),
+    route!(GET "/collections/{collection}/cluster", ReadCollections, qdrant::collections::cluster),
+    route!(PUT "/collections/{collection}/index", ManageCollections, qdrant::collections::create_index),
+    route!(DELETE "/collections/{collection}/index/{field}", ManageCollections, qdrant::collections::delete_index),
+    route!(PUT "/collections/{collection}/points", WriteCollections, qdrant::points::upsert),
+    route!(POST "/collections/{collection}/points", ReadCollections, qdrant::points::retrieve),
+    route!(GET "/collections/{collection}/points/{id}", ReadCollections, qdrant::points::point),
+    route!(POST "/collections/{collection}/points/delete", WriteCollections, qdrant::points::delete),
+    route!(POST "/collections/{collection}/points/batch", WriteCollections, qdrant::points::batch),
+    route!(POST "/collections/{collection}/points/scroll", ReadCollections, qdrant::points::scroll),
+    route!(POST "/collections/{collection}/points/count", ReadCollections, qdrant::points::count),
+    route!(POST "/collections/{collection}/points/payload", WriteCollections, qdrant::points::set_payload),
+    route!(PUT "/collections/{collection}/points/payload", WriteCollections, qdrant::points::overwrite_payload),
+    route!(POST "/collections/{collection}/points/payload/delete", WriteCollections, qdrant::points::delete_payload),
+    route!(POST "/collections/{collection}/points/payload/clear", WriteCollections, qdrant::points::clear_payload),
+    route!(PUT "/collections/{collection}/points/vectors", WriteCollections, qdrant::points::update_vectors),
+    route!(POST "/collections/{collection}/points/vectors/delete", WriteCollections, qdrant::points::delete_vectors),
+    route!(POST "/collections/{collection}/facet", ReadCollections, qdrant::points::facet),
+    route!(GET "/collections/{collection}/snapshots", ReadCollections, qdrant::snapshots::list),
+    route!(POST "/collections/{collection}/snapshots", ManageCollections, qdrant::snapshots::create),
+    route!(PUT "/collections/{collection}/snapshots/recover", ManageCollections, qdrant::snapshots::recover),
+    route!(POST "/collections/{collection}/snapshots/upload", ManageCollections, qdrant::snapshots::upload),
+    route!(GET "/collections/{collection}/snapshots/{snapshot}", ManageCollections, qdrant::snapshots::download),
+    route!(DELETE "/collections/{collection}/snapshots/{snapshot}", ManageCollections, qdrant::snapshots::remove),
     // Model Context Protocol
     route!(POST "/mcp", Key, mcp::receive),
     route!(GET "/mcp", Key, mcp::listen),
@@ -197,6 +232,7 @@ pub fn router(service: Arc<Service>, options: SurfaceOptions) -> Router {
         bodies: body::room(options.body_bytes_max),
         mcp: mcp::Endpoint::new(&options),
         dredge: dredge::Meters::default(),
+        started_unix: (options.now_unix)(),
         options,
         capacity,
     });
@@ -249,6 +285,10 @@ async fn nowhere(method: Method, uri: Uri, headers: HeaderMap) -> Response {
         Surface::Anthropic if anthropic::is_known_elsewhere(path) => Error::new(
             ErrorKind::NotSupported,
             format!("{path} is part of the Anthropic API that this server does not support"),
+        ),
+        Surface::Qdrant if qdrant::is_known_elsewhere(path) => Error::new(
+            ErrorKind::NotSupported,
+            format!("{path} is part of the Qdrant API that this server does not support"),
         ),
         _ => Error::new(ErrorKind::NotFound, format!("there is no {method} {path}"))
             .with_code("unknown_url"),

@@ -4,6 +4,7 @@ mod dredge;
 mod files;
 mod harness;
 mod mcp;
+mod qdrant;
 mod science;
 
 use std::time::Duration;
@@ -33,6 +34,16 @@ fn example(pattern: &str) -> String {
         .replace("{*name}", "some/model:tag")
         .replace("{id}", "some-id")
         .replace("{digest}", &format!("sha256:{}", "0".repeat(64)))
+        .replace("{collection}", "some-collection")
+        .replace("{field}", "some.field")
+        .replace("{snapshot}", "some-snapshot")
+}
+
+/// Whether errors at `path` have Qdrant's shape.
+fn of_qdrant(path: &str) -> bool {
+    ["/collections", "/aliases", "/cluster", "/telemetry"]
+        .iter()
+        .any(|first| path.starts_with(first))
 }
 
 #[tokio::test]
@@ -74,6 +85,7 @@ async fn every_route_and_every_method_of_it_denies_without_a_key() {
                     "/mcp" => &error["data"]["kind"],
                     path if path.starts_with("/api/") => error,
                     path if path.starts_with("/v1/") => &error["type"],
+                    path if of_qdrant(path) => &shape["status"]["error"],
                     _ => &error["kind"],
                 };
                 assert!(field.is_string(), "{method} {path}: {shape}");

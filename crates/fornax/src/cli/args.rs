@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use super::cache::CacheCommand;
+use super::collections::CollectionsCommand;
 use super::ingest::{IngestArguments, SearchArguments};
 use super::science::args::ScienceCommand;
 use crate::exit::{Ended, Exit};
@@ -150,6 +151,12 @@ pub enum Command {
         /// What to do with it
         #[command(subcommand)]
         command: CacheCommand,
+    },
+    /// Make, see, snapshot and delete collections of vectors on a running server
+    Collections {
+        /// What to do
+        #[command(subcommand)]
+        command: CollectionsCommand,
     },
     /// Make, list and end API keys
     Keys {

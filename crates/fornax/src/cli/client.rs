@@ -60,6 +60,45 @@ pub fn exit_of(status: reqwest::StatusCode) -> Exit {
     }
 }
 
+/// Sends `method` for `path` with a JSON body, waits up to `timeout`, and reads the answer as JSON.
+///
+/// # Errors
+/// As [`get`].
+pub async fn send(
+    context: &Context,
+    method: reqwest::Method,
+    path: &str,
+    body: &Value,
+    timeout: Duration,
+) -> anyhow::Result<Value> {
+    ask(context, method, path, Some(body), timeout).await
+}
+
+/// Sends a request, and returns what came before its body. For answers that are no JSON.
+///
+/// # Errors
+/// No server is known or reachable.
+pub async fn exchange(
+    context: &Context,
+    method: reqwest::Method,
+    path: &str,
+    body: Option<reqwest::Body>,
+) -> anyhow::Result<reqwest::Response> {
+    let base = server_url(context)?;
+    let url = format!("{}{path}", base.trim_end_matches('/'));
+    let mut request = reqwest::Client::builder().build()?.request(method, &url);
+    if let Some(key) = key(context)? {
+        request = request.bearer_auth(key.expose());
+    }
+    if let Some(body) = body {
+        request = request.body(body);
+    }
+    request
+        .send()
+        .await
+        .with_context(|| format!("could not reach the server at {base}"))
+}
+
 async fn ask(
     context: &Context,
     method: reqwest::Method,
@@ -79,17 +118,28 @@ async fn ask(
     if let Some(key) = key(context)? {
         request = request.bearer_auth(key.expose());
     }
-    let mut response = request
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    let response = request
         .send()
         .await
         .with_context(|| format!("could not reach the server at {base}"))?;
+    answer(&base, response).await
+}
+
+/// Reads an answer as JSON.
+///
+/// # Errors
+/// It says no, or is too long.
+pub async fn answer(base: &str, mut response: reqwest::Response) -> anyhow::Result<Value> {
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
             return Err(Ended::error(
                 Exit::Failure,
-                format!("{url} answered more than 16 MiB"),
+                format!("{base} answered more than 16 MiB"),
             ));
         }
         body.extend_from_slice(&chunk);
@@ -100,6 +150,7 @@ async fn ask(
     }
     let message = value["error"]["message"]
         .as_str()
+        .or_else(|| value["status"]["error"].as_str())
         .unwrap_or("no reason was given")
         .to_owned();
     let exit = exit_of(status);

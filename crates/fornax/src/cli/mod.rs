@@ -4,6 +4,7 @@
 pub mod args;
 mod cache;
 mod client;
+mod collections;
 mod convert;
 mod doctor;
 mod ingest;
@@ -102,6 +103,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Keys { command } => keys::keys(&context, command)?,
         Command::Science { command } => science::science(&context, command)?,
         Command::Cache { command } => cache::cache(&context, command)?,
+        Command::Collections { command } => collections::collections(&context, command)?,
         Command::Ingest(arguments) => ingest::ingest(&context, &arguments)?,
         Command::Search(arguments) => ingest::search(&context, &arguments)?,
         Command::Mcp => return mcp::mcp(&context),

@@ -41,6 +41,7 @@ use vectors::memory::Ledger;
 
 pub use input::{Document, Embedded, InferenceUsage, Input};
 pub use matrix::{Matrix, MatrixRequest};
+pub use streams::Pieces;
 pub use types::*;
 
 pub use vectors::collection::{

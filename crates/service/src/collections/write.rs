@@ -24,11 +24,8 @@ impl Service {
         points: Vec<Point>,
         options: WriteOptions,
     ) -> Result<WriteOutcome> {
-        let options = self.durability(options);
-        self.with_collection(identity, Call::write("upsert"), collection, move |used| {
-            used.collection.upsert(points, &options)
-        })
-        .await
+        self.points_apply(identity, collection, Operation::Upsert(points), options)
+            .await
     }
 
     /// Deletes points.
@@ -43,7 +40,7 @@ impl Service {
         options: WriteOptions,
     ) -> Result<WriteOutcome> {
         let operation = Operation::Delete(selection);
-        self.points_write(identity, "delete_points", collection, operation, options)
+        self.points_apply(identity, collection, operation, options)
             .await
     }
 
@@ -65,7 +62,7 @@ impl Service {
             payload,
             at,
         };
-        self.points_write(identity, "payload_set", collection, operation, options)
+        self.points_apply(identity, collection, operation, options)
             .await
     }
 
@@ -82,14 +79,8 @@ impl Service {
         options: WriteOptions,
     ) -> Result<WriteOutcome> {
         let operation = Operation::OverwritePayload { selection, payload };
-        self.points_write(
-            identity,
-            "payload_overwrite",
-            collection,
-            operation,
-            options,
-        )
-        .await
+        self.points_apply(identity, collection, operation, options)
+            .await
     }
 
     /// Takes keys out of payloads.
@@ -105,7 +96,7 @@ impl Service {
         options: WriteOptions,
     ) -> Result<WriteOutcome> {
         let operation = Operation::DeletePayloadKeys { selection, keys };
-        self.points_write(identity, "payload_delete", collection, operation, options)
+        self.points_apply(identity, collection, operation, options)
             .await
     }
 
@@ -121,7 +112,7 @@ impl Service {
         options: WriteOptions,
     ) -> Result<WriteOutcome> {
         let operation = Operation::ClearPayload { selection };
-        self.points_write(identity, "payload_clear", collection, operation, options)
+        self.points_apply(identity, collection, operation, options)
             .await
     }
 
@@ -137,7 +128,7 @@ impl Service {
         options: WriteOptions,
     ) -> Result<WriteOutcome> {
         let operation = Operation::UpdateVectors(vectors);
-        self.points_write(identity, "vectors_update", collection, operation, options)
+        self.points_apply(identity, collection, operation, options)
             .await
     }
 
@@ -154,7 +145,7 @@ impl Service {
         options: WriteOptions,
     ) -> Result<WriteOutcome> {
         let operation = Operation::DeleteVectors { selection, names };
-        self.points_write(identity, "vectors_delete", collection, operation, options)
+        self.points_apply(identity, collection, operation, options)
             .await
     }
 
@@ -176,16 +167,20 @@ impl Service {
         .await
     }
 
-    async fn points_write(
+    /// Does one operation.
+    ///
+    /// # Errors
+    /// As [`Service::points_upsert`].
+    pub async fn points_apply(
         &self,
         identity: &Identity,
-        name: &'static str,
         collection: &str,
         operation: Operation,
         options: WriteOptions,
     ) -> Result<WriteOutcome> {
         let options = self.durability(options);
-        self.with_collection(identity, Call::write(name), collection, move |used| {
+        let call = Call::write(name_of(&operation));
+        self.with_collection(identity, call, collection, move |used| {
             used.collection.apply(operation, &options)
         })
         .await
@@ -195,5 +190,19 @@ impl Service {
     fn durability(&self, mut options: WriteOptions) -> WriteOptions {
         options.wait |= self.collections.always_durable;
         options
+    }
+}
+
+/// An operation's name in the metrics.
+fn name_of(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Upsert(_) => "upsert",
+        Operation::Delete(_) => "delete_points",
+        Operation::UpdateVectors(_) => "vectors_update",
+        Operation::DeleteVectors { .. } => "vectors_delete",
+        Operation::SetPayload { .. } => "payload_set",
+        Operation::OverwritePayload { .. } => "payload_overwrite",
+        Operation::DeletePayloadKeys { .. } => "payload_delete",
+        Operation::ClearPayload { .. } => "payload_clear",
     }
 }
