@@ -21,6 +21,7 @@ mod prepare;
 mod pulling;
 mod records;
 mod reranking;
+mod responses;
 mod results;
 mod runtime;
 pub mod science;
@@ -32,7 +33,9 @@ mod tests;
 mod types;
 
 pub use administration::*;
-pub use answering::AnsweringOptions;
+pub use answering::{
+    Answer, AnswerEvent, AnswerEvents, AnswerRequest, AnsweringOptions, Passage, Ranker, Retrieval,
+};
 pub use cache::{RemoteState, Statistics as CacheStatistics};
 pub use collections::CollectionsOptions;
 pub use creating::{NewModel, NewModelSource};
@@ -42,6 +45,7 @@ pub use files::FileOptions;
 pub use limits::RequestLimits;
 pub use records::{Page, PageRequest, Records, RecordsError, RecordsLocation};
 pub use reranking::{RankedDocument, RerankMethod, RerankRequest, Reranked};
+pub use responses::*;
 pub use results::ResultLifetimes;
 pub use science::ScienceOptions;
 pub use security::{

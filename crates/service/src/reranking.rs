@@ -388,7 +388,7 @@ impl Service {
     /// `InvalidRequest` at `model` when none is configured and the store has no, or more than one, reranking model.
     pub async fn default_reranker(&self, identity: &Identity) -> Result<String> {
         self.authorize(Some(identity), Action::Rerank)?;
-        if let Some(name) = &self.answering.reranker {
+        if let Some(name) = &self.answering.options.reranker {
             return Ok(name.clone());
         }
         let manifests = self.catalog.blocking(|store| store.list()).await?;

@@ -14,7 +14,7 @@ use security::{
 use tokio::sync::watch;
 
 use crate::administration::{ModelSummary, Pull, PullRequest, Readiness, ResidentModel};
-use crate::answering::AnsweringOptions;
+use crate::answering::{Answering, AnsweringOptions};
 use crate::catalog::{Catalog, summary, summary_for};
 use crate::collections::{Collections, CollectionsOptions};
 use crate::creating::UPLOADS_MAX;
@@ -28,6 +28,7 @@ use crate::limits::RequestLimits;
 use crate::prepare;
 use crate::pulling;
 use crate::records::Records;
+use crate::responses::{ResponseOptions, Responses};
 use crate::results::{ResultLifetimes, Results};
 use crate::runtime::ModelRuntime;
 use crate::science::{Science, ScienceOptions};
@@ -54,6 +55,8 @@ pub struct ServiceOptions {
     pub science: ScienceOptions,
     /// Which models answer and rank when a request names none.
     pub answering: AnsweringOptions,
+    /// How responses are kept.
+    pub responses: ResponseOptions,
     /// How collections are kept.
     pub collections: CollectionsOptions,
     /// Rows of files, vector stores and what else is remembered.
@@ -74,7 +77,8 @@ pub struct Service {
     pub(crate) results: Results,
     pub(crate) science: Science,
     pub(crate) ingests: Ingests,
-    pub(crate) answering: AnsweringOptions,
+    pub(crate) answering: Answering,
+    pub(crate) responses: Responses,
     pub(crate) collections: Collections,
     pub(crate) records: Records,
     pub(crate) files: Files,
@@ -108,7 +112,8 @@ impl Service {
             results: Results::new(options.cache, options.lifetimes),
             science: Science::new(options.science),
             ingests: Ingests::new(),
-            answering: options.answering,
+            answering: Answering::new(options.answering),
+            responses: Responses::new(options.responses),
             collections: Collections::new(options.collections),
             records: options.records,
             files: Files::new(options.files),

@@ -4,7 +4,9 @@
 //! Deliberately absent: any capability of its own, any knowledge of models, keys or files, and any listening socket.
 
 mod admin;
+mod answer;
 mod anthropic;
+mod attribute_filter;
 mod body;
 mod dredge;
 mod duration;
@@ -25,6 +27,7 @@ mod openai;
 mod options;
 mod qdrant;
 mod rerank;
+mod responses;
 mod science;
 mod shared_paths;
 mod state;

@@ -15,8 +15,8 @@ use crate::failure::{Failure, Surface};
 use crate::options::SurfaceOptions;
 use crate::state::{App, Shared};
 use crate::{
-    admin, anthropic, body, dredge, files, health, ingest, mcp, middleware, ollama, openai, qdrant,
-    rerank, science, shared_paths,
+    admin, answer, anthropic, body, dredge, files, health, ingest, mcp, middleware, ollama, openai,
+    qdrant, rerank, responses, science, shared_paths,
 };
 
 /// Who may use a route.
@@ -105,6 +105,13 @@ static TABLE: &[RouteFact] = &[
     route!(GET "/v1/chat/completions/{id}/messages", Generate, openai::stored),
     route!(POST "/v1/completions", Generate, openai::complete),
     route!(POST "/v1/embeddings", Embed, openai::embed),
+    route!(POST "/v1/responses", Generate, responses::create),
+    route!(POST "/v1/responses/compact", Generate, responses::unsupported),
+    route!(POST "/v1/responses/input_tokens", Generate, responses::unsupported),
+    route!(GET "/v1/responses/{id}", Generate, responses::get),
+    route!(DELETE "/v1/responses/{id}", Generate, responses::delete),
+    route!(POST "/v1/responses/{id}/cancel", Generate, responses::cancel),
+    route!(GET "/v1/responses/{id}/input_items", Generate, responses::input_items),
     // reranking: Jina and Cohere, Cohere's second version, text-embeddings-inference
     route!(POST "/v1/rerank", Rerank, rerank::rerank),
     route!(POST "/v2/rerank", Rerank, rerank::rerank_v2),
@@ -186,6 +193,8 @@ static TABLE: &[RouteFact] = &[
     route!(POST "/fornax/v1/science/compactification", RunScience, science::compactification),
     route!(POST "/fornax/v1/science/lift", RunScience, science::lift),
     route!(POST "/fornax/v1/science/unified", RunScience, science::unified),
+    // answers from documents
+    route!(POST "/fornax/v1/answer", Generate, answer::answer),
     // the result cache
     route!(GET "/fornax/v1/cache", ReadCache, science::cache_statistics),
     route!(DELETE "/fornax/v1/cache", ClearCache, science::cache_clear),

@@ -159,7 +159,6 @@ async fn parts_of_the_openai_api_that_are_not_built_say_501() {
     let harness = Harness::new().await;
     for path in [
         "/v1/audio/speech",
-        "/v1/responses",
         "/v1/images/generations",
         "/v1/batches/b/cancel",
     ] {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use super::ask::AskArguments;
 use super::cache::CacheCommand;
 use super::collections::CollectionsCommand;
 use super::ingest::{IngestArguments, SearchArguments};
@@ -146,6 +147,11 @@ pub enum Command {
         #[command(subcommand)]
         command: ScienceCommand,
     },
+    /// Answer a question from a collection of a running server, with its sources
+    #[command(
+        after_help = "Examples:\n  fornax ask \"What survives a power cut?\" --collection docs\n  fornax ask \"Who pays?\" -c contracts -c mails --model my-model --json\n\nThe server and the key are found as by `fornax ps`. Fill a collection with `fornax ingest`."
+    )]
+    Ask(AskArguments),
     /// See and empty the result cache of a running server
     Cache {
         /// What to do with it

@@ -2,6 +2,7 @@
 //! standard output is the answer, everything else goes to standard error.
 
 pub mod args;
+mod ask;
 mod cache;
 mod client;
 mod collections;
@@ -102,6 +103,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Ps { json } => ps::ps(&context, json)?,
         Command::Keys { command } => keys::keys(&context, command)?,
         Command::Science { command } => science::science(&context, command)?,
+        Command::Ask(arguments) => ask::ask(&context, &arguments)?,
         Command::Cache { command } => cache::cache(&context, command)?,
         Command::Collections { command } => collections::collections(&context, command)?,
         Command::Ingest(arguments) => ingest::ingest(&context, &arguments)?,

@@ -159,6 +159,13 @@ settings! {
         /// Largest snapshot that is taken over the network.
         snapshot_limit_bytes: ByteCount = "256GiB",
     }
+    /// Responses that are kept: OpenAI's /v1/responses with `store`, which is the default there.
+    responses: ResponseSettings {
+        /// For how long.
+        keep_for: Span = "30d",
+        /// Most of one tenant; the oldest go first.
+        tenant_count_max: u32 = "100000",
+    }
     /// Bounds on what clients may ask at once.
     limits: LimitSettings {
         /// Requests being answered at once; more are told to come back (429).

@@ -16,7 +16,7 @@ use platform::Clock;
 use security::{Identity, KeyStore, Scope, Scopes, TenantId};
 use service::{
     AnsweringOptions, CollectionsOptions, FileOptions, Records, RecordsLocation, RequestLimits,
-    ResultLifetimes, ScienceOptions, Service, ServiceOptions,
+    ResponseOptions, ResultLifetimes, ScienceOptions, Service, ServiceOptions,
 };
 
 use crate::cli::Context;
@@ -74,6 +74,10 @@ pub async fn assemble(
             ..ScienceOptions::new(context.directory.science())
         },
         answering: answering_options(&settings.answers),
+        responses: ResponseOptions {
+            keep_for: settings.responses.keep_for.0,
+            tenant_count_max: settings.responses.tenant_count_max,
+        },
         collections: collections_options(&settings.collections, context.directory.collections()),
         records: open_records(context).await?,
         files: file_options(context),

@@ -14,6 +14,7 @@
 mod error;
 mod files;
 mod page;
+mod responses;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -30,10 +31,11 @@ pub use error::RecordsError;
 pub(crate) use error::{damaged, failed, is_taken};
 pub(crate) use page::Listing;
 pub use page::{Page, PageRequest};
+pub(crate) use responses::{StoredResponse, TOUCH_INTERVAL};
 pub(crate) use schema::Component;
 
 /// Every part that has tables, in the order in which they are made.
-const COMPONENTS: &[&Component] = &[&files::COMPONENT];
+const COMPONENTS: &[&Component] = &[&files::COMPONENT, &responses::COMPONENT];
 
 /// Connections to PostgreSQL: a query takes about a millisecond, so these serve some thousands of requests per second.
 const POSTGRES_CONNECTIONS_MAX: u32 = 8;

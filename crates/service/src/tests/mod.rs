@@ -1,8 +1,10 @@
 //! The use cases at their public boundary: real store, real keys, and a runtime that says what the test scripted.
 
+mod answering;
 mod chat;
 mod failures;
 mod reranking;
+mod responses;
 mod results;
 mod science;
 mod scripted;
@@ -82,6 +84,7 @@ async fn bench_keeping(replies: Vec<Reply>, lifetime: Option<std::time::Duration
         },
         science: crate::ScienceOptions::new(directory.path().join("science")),
         answering: crate::AnsweringOptions::default(),
+        responses: crate::ResponseOptions::default(),
         collections: crate::CollectionsOptions::new(directory.path().join("collections")),
         records: records(directory.path()).await,
         files: crate::FileOptions::new(directory.path().join("files")),

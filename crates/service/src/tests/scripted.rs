@@ -1,7 +1,7 @@
 //! A runtime that answers what a test scripted, and remembers what it was asked.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) embeds: Mutex<Vec<EmbedRequest>>,
     pub(super) reranks: Mutex<Vec<RerankRequest>>,
     pub(super) acquired: AtomicUsize,
+    /// Tokens of every model's context; 0 stands for 128.
+    context: AtomicU32,
     pub(super) streams_dropped: AtomicUsize,
 }
 
@@ -58,6 +60,11 @@ impl Scripted {
         self.shared.requests.lock().expect("requests")[index].clone()
     }
 
+    /// Models loaded from now on have this context.
+    pub(super) fn widen(&self, tokens: u32) {
+        self.shared.context.store(tokens, Ordering::SeqCst);
+    }
+
     pub(super) fn requests(&self) -> usize {
         self.shared.requests.lock().expect("requests").len()
     }
@@ -77,7 +84,10 @@ impl ModelRuntime for Scripted {
             let lease: Arc<dyn ModelLease> = Arc::new(ScriptedLease {
                 shared: self.shared.clone(),
                 facts: ModelFacts {
-                    context_tokens: 128,
+                    context_tokens: match self.shared.context.load(Ordering::SeqCst) {
+                        0 => 128,
+                        tokens => tokens,
+                    },
                     vocabulary: 300,
                     embedding_dimensions: if embeds { 2 } else { 0 },
                     generates: !embeds && !ranks,

@@ -169,12 +169,47 @@ const EMBEDDINGS: &[Refused] = &[
     ),
 ];
 
+/// Refused in a response.
+const RESPONSES: &[Refused] = &[
+    refused("messages", never, "use `input`"),
+    refused("max_tokens", never, "use `max_output_tokens`"),
+    refused("max_completion_tokens", never, "use `max_output_tokens`"),
+    refused("response_format", never, "use `text.format`"),
+    refused("reasoning_effort", never, "use `reasoning.effort`"),
+    refused("functions", never, "use `tools`"),
+    refused("n", is_one, "a response has one answer"),
+    refused(
+        "logprobs",
+        is_false,
+        "use `top_logprobs`, or `include` with `message.output_text.logprobs`",
+    ),
+    refused(
+        "conversation",
+        never,
+        "conversations are not kept; use `previous_response_id`",
+    ),
+    refused(
+        "prompt",
+        never,
+        "prompts are not kept; use `instructions` and `input`",
+    ),
+    refused("context_management", is_empty, "use `truncation`"),
+    refused("moderation", never, "moderation is not supported"),
+    refused(
+        "modalities",
+        only_text,
+        "only the modality `text` is supported",
+    ),
+    refused("audio", never, "audio output is not supported"),
+];
+
 /// Which request a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     Chat,
     Completion,
     Embeddings,
+    Responses,
 }
 
 /// Refuses a body that asks for something we would otherwise silently leave out.
@@ -183,6 +218,7 @@ pub fn refuse_unsupported(request: Request, body: &Value) -> Result<(), Error> {
         Request::Chat => &[CHAT, GENERATION],
         Request::Completion => &[COMPLETION, GENERATION],
         Request::Embeddings => &[EMBEDDINGS],
+        Request::Responses => &[RESPONSES, GENERATION],
     };
     for row in tables.iter().copied().flatten() {
         if let Some(value) = body.get(row.name)
@@ -207,10 +243,21 @@ pub fn in_their_words(request: Request, mut error: Error) -> Error {
     let Some(field) = &mut error.field else {
         return error;
     };
+    if request == Request::Responses {
+        // A function's fields stand beside its type here, and the text's format has a place of its own.
+        *field = field
+            .replace(".function.", ".")
+            .replace("response_format.json_schema", "text.format")
+            .replace("response_format", "text.format");
+    }
     let end = field.find(['[', '.']).unwrap_or(field.len());
     let theirs = match (request, &field[..end]) {
         (_, "choices") => "n",
         (_, "stop_tokens") => "stop_token_ids",
+        (Request::Responses, "tokens_max" | "max_completion_tokens") => "max_output_tokens",
+        (Request::Responses, "messages" | "prompt") => "input",
+        (Request::Responses, "output") => "text.format",
+        (Request::Responses, "collections" | "limit" | "filter") => "tools",
         (_, "output") => "response_format",
         (Request::Chat, "tokens_max") => "max_completion_tokens",
         (_, "tokens_max" | "max_completion_tokens") if request == Request::Completion => {

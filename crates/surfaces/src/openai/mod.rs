@@ -6,16 +6,16 @@
 mod chat_reply;
 mod completion_reply;
 mod convert;
-mod fields;
+pub(crate) mod fields;
 mod prompts;
 mod replies;
-mod reply;
+pub(crate) mod reply;
 mod routes;
-mod settings;
+pub(crate) mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod types;
+pub(crate) mod types;
 
 pub use routes::{
     OpenAiFailure, chat, complete, embed, get_model, is_known_elsewhere, list_models, stored,

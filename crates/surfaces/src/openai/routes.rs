@@ -60,7 +60,6 @@ const ELSEWHERE: &[&str] = &[
     "moderations",
     "organization",
     "realtime",
-    "responses",
     "skills",
     "threads",
     "uploads",

@@ -103,6 +103,7 @@ impl Harness {
             },
             science: service::ScienceOptions::new(directory.path().join("science")),
             answering: service::AnsweringOptions::default(),
+            responses: service::ResponseOptions::default(),
             collections: service::CollectionsOptions::new(directory.path().join("collections")),
             records: service::Records::open(&service::RecordsLocation::Sqlite(
                 directory.path().join("fornax.db"),

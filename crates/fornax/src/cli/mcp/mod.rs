@@ -4,7 +4,7 @@
 //! headers. Only messages go to standard output; everything for people goes to standard error.
 
 mod bridge;
-mod events;
+pub mod events;
 mod headers;
 
 use std::io::{BufRead, Read, Write};
