@@ -84,6 +84,13 @@ def suites() -> list:
             directory=node,
         ),
         *python_suites(),
+        Suite(
+            protocol="OpenAI files and vector stores",
+            client="openai (Python)",
+            version=openai.__version__,
+            command=[sys.executable, "-m", "pytest", "-q", "--junitxml=RESULTS", "-p", "no:cacheprovider", "."],
+            directory=HERE / "python_files",
+        ),
         *mcp_suites(),
     ]
 

@@ -31,6 +31,7 @@ mod supervised;
 #[cfg(test)]
 mod tests;
 mod types;
+pub mod vector_stores;
 
 pub use administration::*;
 pub use answering::{
@@ -53,3 +54,4 @@ pub use security::{
 };
 pub use service::{Service, ServiceOptions};
 pub use types::*;
+pub use vector_stores::VectorStoreOptions;

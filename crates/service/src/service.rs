@@ -20,8 +20,7 @@ use crate::collections::{Collections, CollectionsOptions};
 use crate::creating::UPLOADS_MAX;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failures;
-use crate::files::FileOptions;
-use crate::files::Files;
+use crate::files::{FileOptions, Files};
 use crate::generation::InFlight;
 use crate::ingest::Ingests;
 use crate::limits::RequestLimits;
@@ -32,6 +31,7 @@ use crate::responses::{ResponseOptions, Responses};
 use crate::results::{ResultLifetimes, Results};
 use crate::runtime::ModelRuntime;
 use crate::science::{Science, ScienceOptions};
+use crate::vector_stores::{VectorStoreOptions, VectorStores};
 
 /// What a service is made of.
 pub struct ServiceOptions {
@@ -63,6 +63,8 @@ pub struct ServiceOptions {
     pub records: Records,
     /// Where files are kept.
     pub files: FileOptions,
+    /// How vector stores work.
+    pub vector_stores: VectorStoreOptions,
 }
 
 /// Everything Fornax can do. Every method checks what its caller may do, whatever the surface did before.
@@ -84,6 +86,7 @@ pub struct Service {
     pub(crate) files: Files,
     /// One permit per upload that is being received.
     pub(crate) uploads: tokio::sync::Semaphore,
+    pub(crate) vector_stores: VectorStores,
     draining: AtomicBool,
     in_flight: watch::Sender<usize>,
     /// What the last look at the parts found, and when.
@@ -118,6 +121,7 @@ impl Service {
             records: options.records,
             files: Files::new(options.files),
             uploads: tokio::sync::Semaphore::new(UPLOADS_MAX),
+            vector_stores: VectorStores::new(options.vector_stores),
             draining: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
             health: tokio::sync::Mutex::new(None),

@@ -33,6 +33,7 @@ mod shared_paths;
 mod state;
 mod streaming;
 mod table;
+mod vector_stores;
 
 pub use options::{SurfaceOptions, TraceContext};
 pub use table::{Access, RouteFact, router, routes};

@@ -16,7 +16,7 @@ use crate::options::SurfaceOptions;
 use crate::state::{App, Shared};
 use crate::{
     admin, answer, anthropic, body, dredge, files, health, ingest, mcp, middleware, ollama, openai,
-    qdrant, rerank, responses, science, shared_paths,
+    qdrant, rerank, responses, science, shared_paths, vector_stores,
 };
 
 /// Who may use a route.
@@ -116,6 +116,23 @@ static TABLE: &[RouteFact] = &[
     route!(POST "/v1/rerank", Rerank, rerank::rerank),
     route!(POST "/v2/rerank", Rerank, rerank::rerank_v2),
     route!(POST "/rerank", Rerank, rerank::rerank_tei),
+    // OpenAI's vector stores
+    route!(POST "/v1/vector_stores", ManageCollections, vector_stores::create),
+    route!(GET "/v1/vector_stores", ReadCollections, vector_stores::list),
+    route!(GET "/v1/vector_stores/{id}", ReadCollections, vector_stores::retrieve),
+    route!(POST "/v1/vector_stores/{id}", ManageCollections, vector_stores::update),
+    route!(DELETE "/v1/vector_stores/{id}", ManageCollections, vector_stores::remove),
+    route!(POST "/v1/vector_stores/{id}/search", ReadCollections, vector_stores::search),
+    route!(POST "/v1/vector_stores/{id}/files", WriteCollections, vector_stores::attach),
+    route!(GET "/v1/vector_stores/{id}/files", ReadCollections, vector_stores::list_files),
+    route!(GET "/v1/vector_stores/{id}/files/{file_id}", ReadCollections, vector_stores::file),
+    route!(POST "/v1/vector_stores/{id}/files/{file_id}", WriteCollections, vector_stores::describe),
+    route!(DELETE "/v1/vector_stores/{id}/files/{file_id}", WriteCollections, vector_stores::detach),
+    route!(GET "/v1/vector_stores/{id}/files/{file_id}/content", ReadCollections, vector_stores::content),
+    route!(POST "/v1/vector_stores/{id}/file_batches", WriteCollections, vector_stores::create_batch),
+    route!(GET "/v1/vector_stores/{id}/file_batches/{batch_id}", ReadCollections, vector_stores::batch),
+    route!(POST "/v1/vector_stores/{id}/file_batches/{batch_id}/cancel", WriteCollections, vector_stores::cancel_batch),
+    route!(GET "/v1/vector_stores/{id}/file_batches/{batch_id}/files", ReadCollections, vector_stores::batch_files),
     // OpenAI's files
     route!(POST "/v1/files", WriteFiles, files::upload),
     route!(GET "/v1/files", ReadFiles, files::list),

@@ -6,6 +6,7 @@ mod harness;
 mod mcp;
 mod qdrant;
 mod science;
+mod vector_stores;
 
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ fn example(pattern: &str) -> String {
         .replace("{collection}", "some-collection")
         .replace("{field}", "some.field")
         .replace("{snapshot}", "some-snapshot")
+        .replace("{file_id}", "some-file")
+        .replace("{batch_id}", "some-batch")
 }
 
 /// Whether errors at `path` have Qdrant's shape.

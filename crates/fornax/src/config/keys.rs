@@ -146,6 +146,10 @@ settings! {
     }
     /// Collections of vectors, in <data-dir>/collections.
     collections: CollectionSettings {
+        /// The model that makes the vectors of texts where nobody names one: of new vector stores, for instance.
+        embedding_model: String = "minilm",
+        /// Files of vector stores that are worked on at once.
+        workers: u32 = "2",
         /// Memory that the collections of all tenants together may hold; writes that need more are refused. Mapped files are
         /// not counted. Automatic: a quarter of what is available at the start.
         memory_budget_bytes: Auto<ByteCount> = "auto",

@@ -114,6 +114,7 @@ async fn start(context: &Context, telemetry: &Telemetry) -> anyhow::Result<Runni
         .recover_files()
         .await
         .context("could not look through the uploaded files")?;
+    parts.service.begin_background();
     let router = surfaces::router(
         Arc::clone(&parts.service),
         surface_options(context, telemetry),

@@ -16,7 +16,7 @@ use platform::Clock;
 use security::{Identity, KeyStore, Scope, Scopes, TenantId};
 use service::{
     AnsweringOptions, CollectionsOptions, FileOptions, Records, RecordsLocation, RequestLimits,
-    ResponseOptions, ResultLifetimes, ScienceOptions, Service, ServiceOptions,
+    ResponseOptions, ResultLifetimes, ScienceOptions, Service, ServiceOptions, VectorStoreOptions,
 };
 
 use crate::cli::Context;
@@ -81,6 +81,10 @@ pub async fn assemble(
         collections: collections_options(&settings.collections, context.directory.collections()),
         records: open_records(context).await?,
         files: file_options(context),
+        vector_stores: VectorStoreOptions {
+            workers: settings.collections.workers as usize,
+            ..VectorStoreOptions::new(settings.collections.embedding_model.as_str())
+        },
     };
     let service = Service::new(options, supervisor.clone());
     Ok(Parts {

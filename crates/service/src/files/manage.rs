@@ -234,6 +234,10 @@ impl Service {
     }
 
     async fn remove_file(&self, tenant: &TenantId, id: &str) -> Result<()> {
+        // It leaves vector stores first: when that fails, it can be deleted again.
+        if self.records.attachment_remove(tenant, None, id).await? > 0 {
+            self.wake_workers();
+        }
         // The row first: bytes without a row are removed by the next start, a row without bytes is a broken promise.
         self.records.file_delete(tenant, id).await?;
         let (disk, tenant, id) = (self.files.disk.clone(), tenant.clone(), id.to_owned());

@@ -54,8 +54,3 @@ pub(crate) fn damaged(table: &'static str, id: &str, column: &'static str) -> Er
         format!("The record '{id}' is damaged; the server's log says where."),
     )
 }
-
-/// Whether a statement broke a unique key.
-pub(crate) fn is_taken(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(error) if error.is_unique_violation())
-}

@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! 1. Every table's key begins with `tenant`, and every query names it; only what the server does by itself
-//!    (expiry) looks across tenants, and each row it gets says whose it is.
+//!    (the work on vector stores, expiry) looks across tenants, and each row it gets says whose it is.
 //! 2. A change is on disk when its method returns: SQLite commits with `synchronous = FULL`, PostgreSQL as it is configured.
 //! 3. SQL is what both databases understand: `$1` for arguments, `TEXT` and `BIGINT` columns, truth as 0 and 1. Times are
 //!    seconds since 1970, but for `created_ms`, in milliseconds, by which lists are ordered.
@@ -18,6 +18,9 @@ mod responses;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod vector_store_batches;
+mod vector_store_files;
+mod vector_stores;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,14 +31,24 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Any, AnyPool, ConnectOptions, Executor, Transaction};
 
 pub use error::RecordsError;
-pub(crate) use error::{damaged, failed, is_taken};
+pub(crate) use error::{damaged, failed};
 pub(crate) use page::Listing;
 pub use page::{Page, PageRequest};
 pub(crate) use responses::{StoredResponse, TOUCH_INTERVAL};
 pub(crate) use schema::Component;
+pub(crate) use vector_store_batches::BatchRow;
+pub use vector_store_files::{Attachment, AttachmentState, FileCounts};
+pub(crate) use vector_store_files::{NewAttachment, Outcome, Task, Work};
+pub(crate) use vector_stores::{StoreChange, StoreRow};
 
 /// Every part that has tables, in the order in which they are made.
-const COMPONENTS: &[&Component] = &[&files::COMPONENT, &responses::COMPONENT];
+const COMPONENTS: &[&Component] = &[
+    &files::COMPONENT,
+    &responses::COMPONENT,
+    &vector_stores::COMPONENT,
+    &vector_store_files::COMPONENT,
+    &vector_store_batches::COMPONENT,
+];
 
 /// Connections to PostgreSQL: a query takes about a millisecond, so these serve some thousands of requests per second.
 const POSTGRES_CONNECTIONS_MAX: u32 = 8;

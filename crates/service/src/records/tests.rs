@@ -1,6 +1,7 @@
 //! The same checks over SQLite and over a real PostgreSQL server that the test starts.
 
 mod postgres;
+mod vector_stores;
 
 use std::collections::BTreeSet;
 
@@ -220,6 +221,7 @@ async fn sqlite_keeps_rows() {
     let location = RecordsLocation::Sqlite(directory.path().join("odd name?#%20.db"));
     let records = Records::open(&location).await.expect("open");
     check_files(&records).await;
+    vector_stores::check(&records).await;
     drop(records);
     let records = Records::open(&location).await.expect("again");
     assert!(
@@ -239,6 +241,7 @@ async fn postgres_keeps_rows() {
     let records = records.expect("open");
     drop(other.expect("two servers may start at once"));
     check_files(&records).await;
+    vector_stores::check(&records).await;
     check_versions(records, &location).await;
 }
 

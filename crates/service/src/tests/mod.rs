@@ -10,6 +10,7 @@ mod science;
 mod scripted;
 mod tenancy;
 mod texts_as_vectors;
+mod vector_stores;
 
 use std::sync::Arc;
 
@@ -45,7 +46,21 @@ async fn bench(replies: Vec<Reply>) -> Bench {
 /// A service that keeps results of every kind for `lifetime`; `None` keeps none.
 async fn bench_keeping(replies: Vec<Reply>, lifetime: Option<std::time::Duration>) -> Bench {
     let directory = tempfile::tempdir().expect("directory");
-    let store = ModelStore::open(&directory.path().join("models")).expect("store");
+    let runtime = Arc::new(Scripted::new(replies));
+    let options = options_in(directory.path(), lifetime).await;
+    Bench {
+        service: Service::assemble(options, runtime.clone()),
+        runtime,
+        _directory: directory,
+    }
+}
+
+/// The parts of a service over a data directory that may be an earlier one's.
+async fn options_in(
+    directory: &std::path::Path,
+    lifetime: Option<std::time::Duration>,
+) -> ServiceOptions {
+    let store = ModelStore::open(&directory.join("models")).expect("store");
     for (name, architecture, template) in [
         ("tiny", "llama", Some(TEMPLATE)),
         ("plain", "llama", None),
@@ -61,15 +76,14 @@ async fn bench_keeping(replies: Vec<Reply>, lifetime: Option<std::time::Duration
             .expect("import");
     }
     let keys = KeyStore::open(
-        &directory.path().join("fornax.db"),
+        &directory.join("fornax.db"),
         KeyStoreOptions {
             clock: Arc::new(SystemClock),
         },
     )
     .await
     .expect("keys");
-    let runtime = Arc::new(Scripted::new(replies));
-    let options = ServiceOptions {
+    ServiceOptions {
         store,
         keys: Arc::new(keys),
         clock: Clock::system(),
@@ -82,17 +96,13 @@ async fn bench_keeping(replies: Vec<Reply>, lifetime: Option<std::time::Duration
             generations: lifetime.unwrap_or_default(),
             science: lifetime.unwrap_or_default(),
         },
-        science: crate::ScienceOptions::new(directory.path().join("science")),
+        science: crate::ScienceOptions::new(directory.join("science")),
         answering: crate::AnsweringOptions::default(),
         responses: crate::ResponseOptions::default(),
-        collections: crate::CollectionsOptions::new(directory.path().join("collections")),
-        records: records(directory.path()).await,
-        files: crate::FileOptions::new(directory.path().join("files")),
-    };
-    Bench {
-        service: Service::assemble(options, runtime.clone()),
-        runtime,
-        _directory: directory,
+        collections: crate::CollectionsOptions::new(directory.join("collections")),
+        records: records(directory).await,
+        files: crate::FileOptions::new(directory.join("files")),
+        vector_stores: crate::VectorStoreOptions::new("vectors"),
     }
 }
 

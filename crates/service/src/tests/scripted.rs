@@ -29,12 +29,26 @@ pub(super) enum Reply {
     Hang(Vec<Step>),
 }
 
+/// How many more calls for vectors are answered.
+struct EmbedCalls(tokio::sync::Semaphore);
+
+/// More calls than any test makes.
+const ALL_CALLS: usize = 1 << 20;
+
+impl Default for EmbedCalls {
+    fn default() -> Self {
+        EmbedCalls(tokio::sync::Semaphore::new(ALL_CALLS))
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Shared {
     replies: Mutex<VecDeque<Reply>>,
     pub(super) requests: Mutex<Vec<GenerateRequest>>,
     pub(super) embeds: Mutex<Vec<EmbedRequest>>,
     pub(super) reranks: Mutex<Vec<RerankRequest>>,
+    /// Calls for vectors that are answered; the others wait.
+    embed_calls: EmbedCalls,
     pub(super) acquired: AtomicUsize,
     /// Tokens of every model's context; 0 stands for 128.
     context: AtomicU32,
@@ -63,6 +77,18 @@ impl Scripted {
     /// Models loaded from now on have this context.
     pub(super) fn widen(&self, tokens: u32) {
         self.shared.context.store(tokens, Ordering::SeqCst);
+    }
+
+    /// Answers so many more calls for vectors, and lets the others wait.
+    pub(super) fn hang_embeds_after(&self, calls: usize) {
+        let semaphore = &self.shared.embed_calls.0;
+        semaphore.forget_permits(ALL_CALLS);
+        semaphore.add_permits(calls);
+    }
+
+    /// Answers those that wait, and all others.
+    pub(super) fn release_embeds(&self) {
+        self.shared.embed_calls.0.add_permits(ALL_CALLS);
     }
 
     pub(super) fn requests(&self) -> usize {
@@ -148,6 +174,8 @@ impl ModelLease for ScriptedLease {
 
     fn embed(&self, request: EmbedRequest) -> Answer<'_, EmbedReply> {
         Box::pin(async move {
+            let turn = self.shared.embed_calls.0.acquire().await.expect("open");
+            turn.forget();
             let inputs = request.inputs.len();
             self.shared.embeds.lock().expect("embeds").push(request);
             Ok(EmbedReply {

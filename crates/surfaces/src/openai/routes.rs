@@ -63,7 +63,6 @@ const ELSEWHERE: &[&str] = &[
     "skills",
     "threads",
     "uploads",
-    "vector_stores",
     "videos",
 ];
 

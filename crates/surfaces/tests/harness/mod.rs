@@ -6,9 +6,11 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use inference::files::gguf::TensorType;
+use inference::files::gguf_writer::{GgufPlan, PlannedTensor};
 use inference::runner::{LoadOptions, Supervisor, SupervisorOptions};
-use inference::store::ModelStore;
 use inference::store::pull::PullOptions;
+use inference::store::{ModelStore, Origin};
 use security::{KeyStore, KeyStoreOptions, NewKey, Scopes, TenantId};
 use serde_json::Value;
 use service::{RequestLimits, Scope, Service, ServiceOptions};
@@ -111,6 +113,7 @@ impl Harness {
             .await
             .expect("records"),
             files,
+            vector_stores: service::VectorStoreOptions::new("vectors"),
         };
         let supervisor = Supervisor::new(runners).expect("supervisor");
         let service = Arc::new(Service::new(options, supervisor));
@@ -125,6 +128,26 @@ impl Harness {
             keys,
             directory,
         }
+    }
+
+    /// A model named `vectors` that is there, makes embeddings of two dimensions, and is never loaded.
+    pub fn import_embedder(&self) {
+        let mut plan = GgufPlan::new();
+        plan.set("general.architecture", "bert");
+        plan.set("bert.context_length", 128_u32);
+        plan.set("bert.embedding_length", 2_u32);
+        plan.add(PlannedTensor {
+            name: "token_embd.weight".into(),
+            dimensions: vec![2],
+            kind: TensorType::F32,
+        });
+        let mut stream = plan.start(Vec::new()).expect("plan");
+        stream.write("token_embd.weight", &[0; 8]).expect("tensor");
+        let bytes = stream.finish().expect("file").0;
+        let store = ModelStore::open(&self.directory().join("models")).expect("store");
+        store
+            .import_bytes("vectors", &bytes, Origin::Embedded)
+            .expect("import");
     }
 
     /// The data directory.

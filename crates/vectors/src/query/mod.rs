@@ -28,7 +28,7 @@ mod validate;
 pub use examples::{ContextPair, Strategy};
 pub use execute::execute;
 pub use formula::{Expression, Formula};
-pub use fusion::Fusion;
+pub use fusion::{Fusion, RECIPROCAL_RANK_CONSTANT};
 pub use groups::{GroupKey, GroupRequest, HitGroup, execute_groups};
 pub use mmr::Mmr;
 pub use request::{
