@@ -21,7 +21,7 @@ mod types;
 mod work;
 
 pub use search::{Found, SearchMode, TextSearch};
-pub use sources::{SOURCES_MAX, SourceState, SourceSummary};
+pub use sources::{SOURCES_MAX, SourceState, SourceSummary, SourceText};
 pub use types::{
     ChunkingChoice, DocumentKind, Fault, IngestEvent, IngestOptions, IngestReport, RecordOptions,
     Strategy,

@@ -2,8 +2,9 @@
 
 use security::{Action, Identity};
 use serde_json::Value;
-use vectors::collection::{Selection, With, WriteOptions};
+use vectors::collection::{ScrollRequest, Selection, With, WriteOptions};
 use vectors::filter::FieldPath;
+use vectors::point::Payload;
 
 use super::points::{self, SOURCE};
 use super::target::Target;
@@ -22,6 +23,15 @@ pub struct SourceSummary {
     pub source: String,
     /// Points that are of it.
     pub chunks: u64,
+}
+
+/// What a collection has of a file's text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceText {
+    /// The payloads of its chunks, in the order of the text.
+    pub chunks: Vec<Payload>,
+    /// There are more chunks than these.
+    pub more: bool,
 }
 
 /// What a collection has of a file.
@@ -57,6 +67,36 @@ impl Service {
             _ => None,
         });
         Ok(sources.collect())
+    }
+
+    /// The first chunks of a file, at most `chunks_max`.
+    ///
+    /// # Errors
+    /// `Forbidden`; `NotFound` for the collection, and for a file that it does not hold.
+    pub async fn ingest_text(
+        &self,
+        identity: &Identity,
+        collection: &str,
+        source: &str,
+        chunks_max: usize,
+    ) -> Result<SourceText> {
+        check_source(source)?;
+        // Ids of a version's chunks lie together and in order.
+        let request = ScrollRequest {
+            offset: None,
+            limit: chunks_max,
+            filter: Some(points::of_source(source)),
+            order_by: None,
+            with: With::payload(),
+        };
+        let page = self.points_scroll(identity, collection, request).await?;
+        if page.points.is_empty() {
+            return Err(unknown_source());
+        }
+        Ok(SourceText {
+            chunks: page.points.into_iter().filter_map(|point| point.payload).collect(),
+            more: page.next.is_some(),
+        })
     }
 
     /// Whether [`Service::ingest`] of a file with these bytes would read it.
@@ -124,11 +164,7 @@ impl Service {
             .points_count(identity, collection, Some(filter.clone()))
             .await?;
         if count == 0 {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                "The collection holds nothing of this source.",
-            )
-            .at("source"));
+            return Err(unknown_source());
         }
         self.points_delete(
             identity,
@@ -139,4 +175,9 @@ impl Service {
         .await?;
         Ok(count)
     }
+}
+
+fn unknown_source() -> Error {
+    let message = "The collection holds nothing of this source.";
+    Error::new(ErrorKind::NotFound, message).at("source")
 }

@@ -4,7 +4,7 @@ use rmcp::ErrorData;
 use rmcp::model::{CompleteRequestParams, CompletionInfo, Reference};
 use service::Identity;
 
-use super::resources::MODEL_TEMPLATE;
+use super::resources::{COLLECTION_TEMPLATE, DOCUMENT_TEMPLATE, MODEL_TEMPLATE};
 use super::{convert, prompts};
 use crate::state::App;
 
@@ -36,6 +36,13 @@ pub async fn complete(
             let models = app.service.models(identity).await;
             let models = models.map_err(convert::protocol_error)?;
             matching(models.into_iter().map(|model| model.name), typed)
+        }
+        Reference::Resource(resource)
+            if [COLLECTION_TEMPLATE, DOCUMENT_TEMPLATE].contains(&resource.uri.as_str())
+                && request.argument.name == "name" =>
+        {
+            let names = app.service.collections_list(identity).await;
+            matching(names.map_err(convert::protocol_error)?.into_iter(), typed)
         }
         _ => Err(ErrorData::invalid_params(
             "there is nothing to complete here",

@@ -87,8 +87,8 @@ pub fn about(capabilities: rmcp::model::ServerCapabilities) -> ServerConfig {
         .with_server_info(implementation)
         .with_protocol_version(ProtocolVersion::V_2025_11_25)
         .with_instructions(
-            "Tools over the models of this server. Begin with `list_models`: every other tool takes the name of a model, \
-             of the kind that its description names.",
+            "Tools over the models, collections and science models of this server. Begin with `list_models`, \
+             `list_collections` or `list_science_models`: the other tools take names that these give.",
         )
 }
 

@@ -1,5 +1,6 @@
 //! The tools: one declaration each, in the order in which they are listed.
 
+pub mod collections;
 mod embed;
 mod generate;
 mod models;
@@ -19,6 +20,9 @@ static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
         models::describe(),
         generate::tool(),
         embed::tool(),
+        collections::list(),
+        collections::describe(),
+        collections::search(),
     ];
     tools.extend(science::tools());
     tools

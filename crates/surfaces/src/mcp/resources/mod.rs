@@ -1,4 +1,6 @@
-//! What clients can read: the models of the store, all of them and each.
+//! What clients can read: the models of the store, the collections, and the documents in them.
+
+mod collections;
 
 use rmcp::ErrorData;
 use rmcp::model::{Resource, ResourceContents, ResourceTemplate};
@@ -10,6 +12,8 @@ use super::convert;
 use super::types::ModelsAnswer;
 use crate::state::App;
 
+pub use collections::{COLLECTION_TEMPLATE, DOCUMENT_TEMPLATE};
+
 /// The list of models.
 pub const MODELS: &str = "fornax://models";
 /// What a model's address begins with; its name follows as it is, slashes and colons included.
@@ -19,8 +23,15 @@ pub const MODEL_TEMPLATE: &str = "fornax://models/{+name}";
 /// All of these are JSON.
 const JSON: &str = "application/json";
 
-/// Every resource that `identity` may read; none for a key that may not see the models.
+/// Every resource that `identity` may read.
 pub async fn list(app: &App, identity: &Identity) -> Result<Vec<Resource>, ErrorData> {
+    let mut listed = models(app, identity).await?;
+    listed.extend(collections::list(app, identity).await?);
+    Ok(listed)
+}
+
+/// The models; none for a key that may not see them.
+async fn models(app: &App, identity: &Identity) -> Result<Vec<Resource>, ErrorData> {
     let models = match app.service.models(identity).await {
         Ok(models) => models,
         Err(error) if error.kind == ErrorKind::Forbidden => return Ok(Vec::new()),
@@ -54,12 +65,13 @@ pub fn address(name: &str) -> String {
 
 /// The addresses that can be made.
 pub fn templates() -> Vec<ResourceTemplate> {
-    vec![
-        ResourceTemplate::new(MODEL_TEMPLATE, "model")
-            .with_title("A model")
-            .with_description("Everything that is known of one model, by its name")
-            .with_mime_type(JSON),
-    ]
+    let model = ResourceTemplate::new(MODEL_TEMPLATE, "model")
+        .with_title("A model")
+        .with_description("Everything that is known of one model, by its name")
+        .with_mime_type(JSON);
+    std::iter::once(model)
+        .chain(collections::templates())
+        .collect()
 }
 
 /// What stands at `uri`.
@@ -81,7 +93,7 @@ pub async fn read(
         return json_contents(uri, &answer);
     }
     let Some(name) = uri.strip_prefix(MODEL) else {
-        return Err(not_found(uri));
+        return collections::read(app, identity, uri).await;
     };
     match service.model(identity, name).await {
         Ok(model) => json_contents(uri, &convert::model_answer(model)),
