@@ -94,7 +94,11 @@ impl Service {
             return Err(unknown_source());
         }
         Ok(SourceText {
-            chunks: page.points.into_iter().filter_map(|point| point.payload).collect(),
+            chunks: page
+                .points
+                .into_iter()
+                .filter_map(|point| point.payload)
+                .collect(),
             more: page.next.is_some(),
         })
     }

@@ -15,6 +15,7 @@ mod vectors;
 
 pub use envelope::failure_body;
 pub use facts::{cluster, telemetry};
+pub use filter::filter;
 
 /// The version whose wire this is. Clients warn when it is more than a minor version from their own.
 pub const WIRE_VERSION: &str = "1.20.0";

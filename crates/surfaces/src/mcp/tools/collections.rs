@@ -2,12 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use service::collections::Filter;
 use service::ingest::{SearchMode, TextSearch};
 use service::{Action, Error};
 
 use crate::mcp::declaration::{Call, Facts, Tool};
 use crate::mcp::types::Nothing;
+use crate::qdrant;
 
 /// Results when the caller does not say how many.
 const LIMIT_USUAL: usize = 10;
@@ -69,6 +69,8 @@ struct SearchArguments {
     /// Most results; 10 when absent.
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<usize>,
+    /// Only points like this, in Qdrant's filter language: `{"must": [{"key": "source", "match": {"value": "guide.md"}}]}`.
+    filter: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// One result of `search`.
@@ -161,6 +163,10 @@ pub fn search() -> Tool {
         long: true,
     };
     Tool::new(facts, |call: Call, arguments: SearchArguments| async move {
+        let filter = match arguments.filter {
+            None => None,
+            Some(filter) => qdrant::filter(&serde_json::Value::Object(filter), "filter")?,
+        };
         let search = TextSearch {
             query: arguments.query,
             mode: match arguments.mode {
@@ -169,7 +175,7 @@ pub fn search() -> Tool {
                 ModeArgument::Words => SearchMode::Words,
             },
             limit: arguments.limit.unwrap_or(LIMIT_USUAL),
-            filter: Filter::default(),
+            filter: filter.unwrap_or_default(),
             model: None,
         };
         let found = call
