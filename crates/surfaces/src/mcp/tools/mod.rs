@@ -1,5 +1,6 @@
 //! The tools: one declaration each, in the order in which they are listed.
 
+mod ask;
 pub mod collections;
 mod embed;
 mod generate;
@@ -23,6 +24,7 @@ static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
         collections::list(),
         collections::describe(),
         collections::search(),
+        ask::tool(),
     ];
     tools.extend(science::tools());
     tools
