@@ -73,7 +73,11 @@ fn min_should(value: &Value, place: &str) -> Result<MinShould, Error> {
     })
 }
 
-fn condition(value: &Value, place: &str) -> Result<Condition, Error> {
+/// One condition.
+///
+/// # Errors
+/// As [`filter`].
+pub fn condition(value: &Value, place: &str) -> Result<Condition, Error> {
     let fields = object(value, place)?;
     if fields.contains_key("key") {
         return field_condition(fields, place);

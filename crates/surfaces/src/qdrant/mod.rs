@@ -9,6 +9,7 @@ mod ids;
 mod moment;
 mod multipart;
 pub mod points;
+pub mod queries;
 mod selection;
 pub mod snapshots;
 mod vectors;

@@ -10,8 +10,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
-use service::Error;
-use service::collections::{SparseVector, Vector};
+use service::collections::{Document, Input, SparseVector, Vector};
 
 /// One vector as a client writes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -292,19 +291,20 @@ impl<'de> Deserialize<'de> for WireVectors {
 }
 
 impl WireVectors {
-    /// The vectors themselves; `place` is where they stand in the request.
-    ///
-    /// # Errors
-    /// `InvalidRequest` when one is still a text.
-    pub fn plain(self, place: impl Fn() -> String) -> Result<BTreeMap<String, Vector>, Error> {
-        let plain = |(name, vector): (String, WireVector)| match vector {
-            WireVector::Vector(vector) => Ok((name, vector)),
-            WireVector::Document(_) => Err(Error::invalid(
-                format!("{}.vector", place()),
-                "A vector is expected here, not a document.",
-            )),
+    /// The vectors, and the texts that have to become some, by name.
+    pub fn inputs(self) -> BTreeMap<String, Input> {
+        let input = |vector| match vector {
+            WireVector::Vector(vector) => Input::Vector(vector),
+            WireVector::Document(document) => Input::Document(Document {
+                text: document.text,
+                model: document.model,
+                options: document.options,
+            }),
         };
-        self.0.into_iter().map(plain).collect()
+        self.0
+            .into_iter()
+            .map(|(name, vector)| (name, input(vector)))
+            .collect()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use axum::extract::{Extension, State};
 use axum::response::Response;
-use service::collections::{Operation, Precondition, WriteOptions};
+use service::collections::{Input, Operation, Precondition, WriteOptions};
 use service::{Error, Identity};
 
 use super::super::collections::{Given, Name, name_of, parameters};
-use super::super::envelope::answer;
+use super::super::envelope::answer_with_usage;
+use super::super::queries::usage;
 use super::convert;
 use super::shown::Updated;
 use super::types::{BatchBody, BatchOperation};
@@ -21,40 +22,53 @@ pub async fn batch(
     given: Given,
     Typed(body): Typed<BatchBody>,
 ) -> Response {
-    answer(async {
+    answer_with_usage(async {
         let parameters = parameters(given)?;
         let name = name_of(name)?;
         let options = parameters.write(Precondition::None)?;
-        let groups = groups(body)?;
+        let mut runs = Vec::new();
+        let mut operations = Vec::new();
+        for (precondition, group) in groups(body)? {
+            runs.push((precondition, group.len()));
+            operations.extend(group);
+        }
         let writing = async {
+            // The texts of all operations together, before the first is done.
+            let embedded = app
+                .service
+                .embed_operations(&identity, &name, operations)
+                .await?;
+            let mut operations = embedded.value.into_iter();
             let mut done = Vec::new();
-            for (precondition, operations) in groups {
+            for (precondition, count) in runs {
                 let options = WriteOptions {
                     precondition,
                     ..options.clone()
                 };
+                let group = operations.by_ref().take(count).collect();
                 let outcomes = app
                     .service
-                    .points_batch(&identity, &name, operations, options)
+                    .points_batch(&identity, &name, group, options)
                     .await?;
                 done.extend(outcomes);
             }
-            Ok(done)
+            Ok((done, usage(&embedded.usage)))
         };
-        let outcomes = parameters.within(writing).await?;
-        Ok(outcomes
+        let (outcomes, usage) = parameters.within(writing).await?;
+        let updated: Vec<_> = outcomes
             .into_iter()
             .map(|outcome| Updated::by(outcome, &options))
-            .collect::<Vec<_>>())
+            .collect();
+        Ok((updated, usage))
     })
     .await
 }
 
 /// The operations in their order, those that follow each other with one precondition together. All are read before the
 /// first is done.
-fn groups(body: BatchBody) -> Result<Vec<(Precondition, Vec<Operation>)>, Error> {
+fn groups(body: BatchBody) -> Result<Vec<(Precondition, Vec<Operation<Input>>)>, Error> {
     let mut values = ValueCount::default();
-    let mut groups: Vec<(Precondition, Vec<Operation>)> = Vec::new();
+    let mut groups: Vec<(Precondition, Vec<Operation<Input>>)> = Vec::new();
     for (index, operation) in body.operations.into_iter().enumerate() {
         let (operation, precondition) = one(operation, &mut values).map_err(|error| {
             let field = match &error.field {
@@ -74,7 +88,7 @@ fn groups(body: BatchBody) -> Result<Vec<(Precondition, Vec<Operation>)>, Error>
 fn one(
     operation: BatchOperation,
     values: &mut ValueCount,
-) -> Result<(Operation, Precondition), Error> {
+) -> Result<(Operation<Input>, Precondition), Error> {
     let plain = |operation| (operation, Precondition::None);
     match operation {
         BatchOperation::Upsert(body) => convert::upsert(body, values),

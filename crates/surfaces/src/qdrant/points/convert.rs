@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use service::collections::{
-    FieldPath, Filter, Operation, Payload, Point, PointId, Precondition, Selection, Vector,
+    FieldPath, Filter, Input, Operation, Payload, Point, Precondition, Selection,
 };
 use service::{Error, ErrorKind};
 
@@ -24,7 +24,7 @@ use crate::body::ValueCount;
 pub fn upsert(
     body: UpsertBody,
     values: &mut ValueCount,
-) -> Result<(Operation, Precondition), Error> {
+) -> Result<(Operation<Input>, Precondition), Error> {
     refuse_shard_key(&body.shard_key)?;
     let precondition = precondition(
         body.update_mode,
@@ -44,7 +44,7 @@ pub fn upsert(
         let place = || format!("points[{index}]");
         Ok(Point {
             id: point.id.0,
-            vectors: point.vector.plain(place)?,
+            vectors: point.vector.inputs(),
             payload: payload(point.payload.as_deref(), values, &place)?,
             expires_unix_ms: None,
         })
@@ -140,12 +140,12 @@ fn payload(
 }
 
 /// `Delete`
-pub fn delete(body: SelectorBody) -> Result<Operation, Error> {
+pub fn delete(body: SelectorBody) -> Result<Operation<Input>, Error> {
     selected(body).map(Operation::Delete)
 }
 
 /// `ClearPayload`
-pub fn clear_payload(body: SelectorBody) -> Result<Operation, Error> {
+pub fn clear_payload(body: SelectorBody) -> Result<Operation<Input>, Error> {
     selected(body).map(|selection| Operation::ClearPayload { selection })
 }
 
@@ -155,7 +155,7 @@ fn selected(body: SelectorBody) -> Result<Selection, Error> {
 }
 
 /// `SetPayload`
-pub fn set_payload(body: PayloadBody, values: &mut ValueCount) -> Result<Operation, Error> {
+pub fn set_payload(body: PayloadBody, values: &mut ValueCount) -> Result<Operation<Input>, Error> {
     refuse_shard_key(&body.shard_key)?;
     Ok(Operation::SetPayload {
         payload: payload(Some(&body.payload), values, &String::new)?,
@@ -165,7 +165,10 @@ pub fn set_payload(body: PayloadBody, values: &mut ValueCount) -> Result<Operati
 }
 
 /// `OverwritePayload`; with a key it sets, as Qdrant does.
-pub fn overwrite_payload(body: PayloadBody, values: &mut ValueCount) -> Result<Operation, Error> {
+pub fn overwrite_payload(
+    body: PayloadBody,
+    values: &mut ValueCount,
+) -> Result<Operation<Input>, Error> {
     if body.key.is_some() {
         return set_payload(body, values);
     }
@@ -177,7 +180,7 @@ pub fn overwrite_payload(body: PayloadBody, values: &mut ValueCount) -> Result<O
 }
 
 /// `DeletePayloadKeys`
-pub fn delete_payload(body: PayloadKeysBody) -> Result<Operation, Error> {
+pub fn delete_payload(body: PayloadKeysBody) -> Result<Operation<Input>, Error> {
     refuse_shard_key(&body.shard_key)?;
     let keys = body.keys.iter().map(|key| path(key, "keys"));
     Ok(Operation::DeletePayloadKeys {
@@ -187,19 +190,19 @@ pub fn delete_payload(body: PayloadKeysBody) -> Result<Operation, Error> {
 }
 
 /// `UpdateVectors`, and what stored points must be like.
-pub fn update_vectors(body: VectorsBody) -> Result<(Operation, Precondition), Error> {
+pub fn update_vectors(body: VectorsBody) -> Result<(Operation<Input>, Precondition), Error> {
     refuse_shard_key(&body.shard_key)?;
     let precondition = precondition(None, filter(&body.update_filter, "update_filter")?)?;
-    let points = body.points.into_iter().enumerate().map(|(index, point)| {
-        let vectors = point.vector.plain(|| format!("points[{index}]"))?;
-        Ok((point.id.0, vectors))
-    });
-    let points = points.collect::<Result<Vec<(PointId, BTreeMap<String, Vector>)>, Error>>()?;
+    let points = body
+        .points
+        .into_iter()
+        .map(|point| (point.id.0, point.vector.inputs()))
+        .collect();
     Ok((Operation::UpdateVectors(points), precondition))
 }
 
 /// `DeleteVectors`
-pub fn delete_vectors(body: VectorNamesBody) -> Result<Operation, Error> {
+pub fn delete_vectors(body: VectorNamesBody) -> Result<Operation<Input>, Error> {
     refuse_shard_key(&body.shard_key)?;
     Ok(Operation::DeleteVectors {
         selection: selection(body.points, &body.filter)?,

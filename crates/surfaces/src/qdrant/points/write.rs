@@ -2,11 +2,12 @@
 
 use axum::extract::{Extension, State};
 use axum::response::Response;
-use service::collections::{Operation, Precondition};
+use service::collections::{Input, Operation, Precondition};
 use service::{Error, Identity};
 
 use super::super::collections::{Given, Name, name_of, parameters};
-use super::super::envelope::answer;
+use super::super::envelope::{Usage, answer_with_usage};
+use super::super::queries::usage;
 use super::convert;
 use super::shown::Updated;
 use super::types::{
@@ -26,13 +27,13 @@ macro_rules! handlers {
             given: Given,
             Typed(body): Typed<$body>,
         ) -> Response {
-            let convert: fn($body) -> Result<(Operation, Precondition), Error> = $convert;
-            answer(async { write(&app, &identity, name, given, convert(body)?).await }).await
+            let convert: fn($body) -> Result<(Operation<Input>, Precondition), Error> = $convert;
+            answer_with_usage(async { write(&app, &identity, name, given, convert(body)?).await }).await
         }
     )+};
 }
 
-fn plain(operation: Operation) -> (Operation, Precondition) {
+fn plain(operation: Operation<Input>) -> (Operation<Input>, Precondition) {
     (operation, Precondition::None)
 }
 
@@ -62,14 +63,26 @@ async fn write(
     identity: &Identity,
     name: Name,
     given: Given,
-    (operation, precondition): (Operation, Precondition),
-) -> Result<Updated, Error> {
+    (operation, precondition): (Operation<Input>, Precondition),
+) -> Result<(Updated, Option<Usage>), Error> {
     let parameters = parameters(given)?;
     let name = name_of(name)?;
     let options = parameters.write(precondition)?;
-    let writing = app
-        .service
-        .points_apply(identity, &name, operation, options.clone());
-    let outcome = parameters.within(writing).await?;
-    Ok(Updated::by(outcome, &options))
+    let writing = async {
+        let embedded = app
+            .service
+            .embed_operations(identity, &name, vec![operation])
+            .await?;
+        let mut outcomes = Vec::new();
+        for operation in embedded.value {
+            let writing = app
+                .service
+                .points_apply(identity, &name, operation, options.clone());
+            outcomes.push(writing.await?);
+        }
+        let outcome = outcomes.pop().unwrap_or_default();
+        Ok((outcome, usage(&embedded.usage)))
+    };
+    let (outcome, usage) = parameters.within(writing).await?;
+    Ok((Updated::by(outcome, &options), usage))
 }
