@@ -30,6 +30,8 @@ class Suite:
     directory: pathlib.Path
     # Of the server that the suite talks to.
     flags: tuple = ()
+    # What the suite is told besides where the server is.
+    told: dict = dataclasses.field(default_factory=dict)
     passed: int = 0
     failed: list = dataclasses.field(default_factory=list)
     skipped: list = dataclasses.field(default_factory=list)
@@ -42,7 +44,7 @@ class Suite:
         with tempfile.TemporaryDirectory() as scratch:
             results = pathlib.Path(scratch) / "results.xml"
             command = [part.replace("RESULTS", str(results)) for part in self.command]
-            subprocess.run(command, cwd=self.directory, env=environment, check=False)
+            subprocess.run(command, cwd=self.directory, env={**environment, **self.told}, check=False)
             self.read(results)
 
     def read(self, results: pathlib.Path) -> None:
@@ -91,6 +93,7 @@ def suites() -> list:
             command=[sys.executable, "-m", "pytest", "-q", "--junitxml=RESULTS", "-p", "no:cacheprovider", "."],
             directory=HERE / "python_files",
         ),
+        *qdrant_suites(),
         *mcp_suites(),
     ]
 
@@ -108,6 +111,24 @@ def python_suites() -> list:
             directory=HERE / f"python_{package}",
         )
         for protocol, package in (("Anthropic", "anthropic"), ("Ollama", "ollama"))
+    ]
+
+
+def qdrant_suites() -> list:
+    """One for each transport, with the same cases; random operations beside the client's own engine are among them."""
+    import importlib.metadata
+
+    version = importlib.metadata.version("qdrant-client")
+    return [
+        Suite(
+            protocol=f"Qdrant, {transport}",
+            client="qdrant-client, langchain-qdrant, langchain-openai (Python)",
+            version=version,
+            command=[sys.executable, "-m", "pytest", "-q", "-rP", "--junitxml=RESULTS", "-p", "no:cacheprovider", "."],
+            directory=HERE / "python_qdrant",
+            told={"CONFORMANCE_TRANSPORT": transport.lower()},
+        )
+        for transport in ("REST",)
     ]
 
 

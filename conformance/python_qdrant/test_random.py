@@ -9,7 +9,7 @@ import random
 import time
 import uuid
 
-import pytest
+import numpy
 from qdrant_client import models
 
 from compare import check_points, check_records
@@ -22,15 +22,25 @@ WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
 IDS = list(range(40)) + [str(uuid.UUID(int=value * 7919)) for value in range(1, 11)]
 
 
+class OracleFailed(Exception):
+    """The client's own engine could not answer."""
+
+
 class Pair:
     """Our server and the client's own engine, given the same operations."""
 
     def __init__(self, ours, theirs, generator):
         self.ours, self.theirs, self.random = ours, theirs, generator
         self.counts = collections.Counter()
+        self.failed = 0
 
     def both(self, method, *arguments, **options):
-        return [getattr(engine, method)(NAME, *arguments, **options) for engine in (self.ours, self.theirs)]
+        try:
+            theirs = getattr(self.theirs, method)(NAME, *arguments, **options)
+        except numpy._core._exceptions.UFuncTypeError as error:
+            # Pairs compared over no point at all break its arithmetic.
+            raise OracleFailed(method) from error
+        return getattr(self.ours, method)(NAME, *arguments, **options), theirs
 
     # What operations are made of.
 
@@ -132,9 +142,15 @@ class Pair:
     def perhaps(self, make):
         return make() if self.random.random() < 0.5 else None
 
+    def stored(self, count):
+        """Ids of stored points: its engine fails for others, where servers pass over them."""
+        records, _ = self.theirs.scroll(NAME, limit=len(IDS))
+        ids = [record.id for record in records]
+        return self.random.sample(ids, min(count, len(ids)))
+
     def selector(self):
         if self.random.random() < 0.6:
-            return self.ids()
+            return self.stored(3)
         return models.FilterSelector(filter=models.Filter(must=[self.condition(2), self.condition(2)]))
 
     # Writes.
@@ -152,33 +168,28 @@ class Pair:
         self.both("set_payload", payload={"count": self.random.randint(-20, 20), "extra": {"deep": [1, 2]}}, points=self.selector(), wait=True, **key)
 
     def overwrite_payload(self):
-        self.both("overwrite_payload", payload=self.payload(), points=self.ids(), wait=True)
+        self.both("overwrite_payload", payload=self.payload(), points=self.stored(3), wait=True)
 
     def delete_payload(self):
         self.both("delete_payload", keys=self.random.sample(["tags", "extra.deep", "count", "parts"], 2), points=self.selector(), wait=True)
 
     def clear_payload(self):
-        self.both("clear_payload", points_selector=self.ids()[:1], wait=True)
-
-    def stored(self):
-        records, _ = self.theirs.scroll(NAME, limit=len(IDS))
-        return [record.id for record in records]
+        self.both("clear_payload", points_selector=self.stored(1), wait=True)
 
     def update_vectors(self):
-        ids = self.stored()
-        if ids:
-            points = [models.PointVectors(id=id, vector=self.vectors()) for id in self.random.sample(ids, min(3, len(ids)))]
+        points = [models.PointVectors(id=id, vector=self.vectors()) for id in self.stored(3)]
+        if points:
             self.both("update_vectors", points=points, wait=True)
 
     def delete_vectors(self):
-        self.both("delete_vectors", vectors=[self.random.choice(["tokens", "words", "dot"])], points=self.ids()[:2], wait=True)
+        self.both("delete_vectors", vectors=[self.random.choice(["tokens", "words", "dot"])], points=self.stored(2), wait=True)
 
     def batch(self):
         operations = [
             models.UpsertOperation(
                 upsert=models.PointsList(points=[models.PointStruct(id=self.id(), vector=self.vectors(), payload=self.payload())])
             ),
-            models.SetPayloadOperation(set_payload=models.SetPayload(payload={"sold": True}, points=self.ids())),
+            models.SetPayloadOperation(set_payload=models.SetPayload(payload={"sold": True}, points=self.stored(2))),
             models.DeleteOperation(delete=models.PointIdsList(points=[self.id()])),
         ]
         self.both("batch_update_points", update_operations=operations, wait=True)
@@ -380,8 +391,13 @@ class Pair:
         ]
         steps, weights = zip(*writes, *reads)
         step = self.random.choices(steps, weights)[0]
-        self.counts[step.__name__] += 1
-        step()
+        try:
+            step()
+            self.counts[step.__name__] += 1
+        except OracleFailed:
+            self.failed += 1
+        except Exception as error:
+            raise AssertionError(f"{step.__name__}: {error}") from error
 
 
 def create(engine):
@@ -403,16 +419,15 @@ def test_random_operations(client, oracle):
     for engine in (client, oracle):
         create(engine)
     pair = Pair(client, oracle, random.Random(SEED))
-    for index in range(OPERATIONS):
-        state = pair.random.getstate()
+    for _ in range(6):
+        pair.upsert()
+    while sum(pair.counts.values()) < OPERATIONS:
         try:
             pair.step()
-        except Exception as error:
-            step = ", ".join(f"{name} {count}" for name, count in pair.counts.items())
-            raise AssertionError(f"operation {index} of seed {SEED} ({step}): {error}") from error
-        assert state != pair.random.getstate()
-    print(dict(pair.counts))
+        except AssertionError as error:
+            raise AssertionError(f"operation {sum(pair.counts.values())} of seed {SEED}, {error}") from error
+    print(dict(pair.counts), f"{pair.failed} more that the client's own engine could not answer")
+    assert pair.failed < OPERATIONS / 20
     ours, theirs = pair.both("count", exact=True)
     assert ours.count == theirs.count
     client.delete_collection(NAME)
-    assert sum(pair.counts.values()) == OPERATIONS

@@ -6,6 +6,8 @@ mod part;
 mod replies;
 mod routes;
 mod targets;
+#[cfg(test)]
+mod tests;
 
 pub use replies::usage;
 pub use routes::{query, query_batch, query_groups, search_matrix_offsets, search_matrix_pairs};
