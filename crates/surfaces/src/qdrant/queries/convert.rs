@@ -220,11 +220,8 @@ impl Reader {
         if fields.contains_key("text") && !fields.contains_key("model") {
             return text(part);
         }
-        let kinds = KINDS.iter().filter_map(|(kind, beside)| {
-            let inner = part.field(kind)?;
-            Some((*kind, *beside, inner.value()))
-        });
-        let Some((kind, beside, _)) = kinds.into_iter().next() else {
+        let given = KINDS.iter().find(|(kind, _)| part.field(kind).is_some());
+        let Some(&(kind, beside)) = given else {
             return target(part).map(nearest);
         };
         part.object(&[&[kind], beside].concat())?;
