@@ -269,7 +269,7 @@ impl Collection {
             disk.sync_directory(crate::storage::disk::parent_of(&directory))?;
             write::write(disk, &directory.join(ROWS_FILE), schema, sources, order)?;
             let segment = SealedSegment::open(disk, &directory, number, None, &self.ledger)?;
-            segment.leave_on_disk(disk, schema)?;
+            segment.leave_on_disk(disk, schema);
             let segment = self.or_defer(segment, deferred::SPARSE_INDEXES, |segment| {
                 segment.build_sparse_indexes(disk)
             })?;
@@ -647,7 +647,7 @@ impl Collection {
         let built = VectorIndex::build(&dense.mapped(), &parameters, previous, &control);
         controls().retain(|other| !Arc::ptr_eq(other, &control));
         let disk = self.surroundings.disk.as_ref();
-        segment.leave_on_disk(disk, schema)?;
+        segment.leave_on_disk(disk, schema);
         let index = match built {
             Ok(index) => index,
             Err(VectorsError::Cancelled) => return Err(VectorsError::Cancelled),

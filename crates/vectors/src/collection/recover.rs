@@ -218,7 +218,7 @@ fn open_segments(
         match opened {
             Ok(segment) => {
                 remove_unnamed(disk, &home, entry.tombstones)?;
-                segment.leave_on_disk(disk, &writer.manifest.schema)?;
+                segment.leave_on_disk(disk, &writer.manifest.schema);
                 let removed = segment.live().removed();
                 writer
                     .persisted

@@ -11,4 +11,6 @@ mod on_disk;
 mod reads;
 mod snapshots;
 mod support;
+#[cfg(unix)]
+mod verify;
 mod writes;

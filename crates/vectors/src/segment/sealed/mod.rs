@@ -191,27 +191,24 @@ impl SealedSegment {
         self.rows.vectors().get(name)?.values()
     }
 
-    /// Has the vectors that the schema wants on disk read by position from now on, and gives back the pages of them that are in
-    /// memory.
-    ///
-    /// # Errors
-    /// As the disk says.
-    pub(crate) fn leave_on_disk(
-        &self,
-        disk: &dyn Disk,
-        schema: &CollectionSchema,
-    ) -> Result<(), VectorsError> {
+    /// Has the vectors that the schema wants on disk read by position from now on, which takes one open file for each of them,
+    /// and gives back the pages of them that are in memory. Without a file to open they are read in place as before.
+    pub(crate) fn leave_on_disk(&self, disk: &dyn Disk, schema: &CollectionSchema) {
         for (name, vector) in &schema.vectors {
             if let VectorSchema::Dense { on_disk: true, .. } = vector
                 && let Some(values) = self.dense(name)
             {
                 if !values.is_positioned() {
-                    values.read_by_position(disk.open_reader(&self.directory.join(ROWS_FILE))?);
+                    match disk.open_reader(&self.directory.join(ROWS_FILE)) {
+                        Ok(file) => values.read_by_position(file),
+                        Err(error) => {
+                            tracing::warn!(%error, "vectors that should stay on disk are mapped");
+                        }
+                    }
                 }
                 values.release();
             }
         }
-        Ok(())
     }
 
     /// The places of a row's vectors among those that an index of the vectors `name` knows.
