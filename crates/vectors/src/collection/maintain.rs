@@ -536,8 +536,8 @@ impl Collection {
         Ok(merged)
     }
 
-    /// Names of the dense vectors whose index a segment should have and has not. What counts is how many vectors of the name
-    /// there are: a point may have several, or none.
+    /// Names of the dense vectors whose index a segment should have and has not. Of multi-vectors all single ones
+    /// count.
     pub(crate) fn missing_indexes(
         &self,
         segment: &SealedSegment,
@@ -558,7 +558,7 @@ impl Collection {
                     return false;
                 };
                 let count = segment.dense(name).map_or(0, Originals::rows);
-                count >= from_rows.max(1)
+                count.max(segment.rows()) >= from_rows.max(1)
                     && segment.index_parameters(name) != Some(parameters_name(&parameters).as_str())
                     && !unbuildable.contains(&(segment.number(), parameters_name(&parameters)))
             })

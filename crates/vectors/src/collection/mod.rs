@@ -292,12 +292,25 @@ impl Collection {
 
     /// Puts a sealed segment with other indexes in the place of its former view. Indexes are derived, so the manifest stays.
     fn replace_view(&self, segment: SealedSegment) {
+        self.change_view(segment.number(), |current| {
+            // Indexes that a writer built meanwhile stay, see `tail`.
+            let mut segment = segment.clone();
+            for name in current.indexed_names() {
+                if segment.index(&name).is_none() {
+                    segment = segment.with_index_of(current, &name);
+                }
+            }
+            segment
+        });
+    }
+
+    /// Puts what `change` makes of a sealed segment in its place, if it is still there.
+    fn change_view(&self, number: u64, change: impl Fn(&SealedSegment) -> SealedSegment) {
         let _writer = self.lock_writer();
         let mut next = SegmentSet::clone(&self.current());
-        let segment = Arc::new(segment);
         for one in &mut next.sealed {
-            if one.number() == segment.number() {
-                *one = Arc::clone(&segment);
+            if one.number() == number {
+                *one = Arc::new(change(one));
             }
         }
         self.publish(next);

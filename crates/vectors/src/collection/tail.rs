@@ -78,22 +78,25 @@ impl Collection {
         }
         let set = self.current();
         for segment in &set.sealed {
-            for name in self.missing_indexes(segment, &set.schema) {
-                // Being built already, or merged: the rows of a merge get their index with it.
-                let Some(_claim) = self.claim(segment.number()) else {
-                    break;
-                };
-                let built = self.build_index(segment, &name, &set.schema, None);
-                return match built {
-                    Ok(indexed) => {
-                        self.replace_view(indexed);
-                        Ok(())
-                    }
-                    // Merged away while this went on, with its directory.
-                    Err(_) if !self.is_current(segment) => Ok(()),
-                    Err(error) => Err(error),
-                };
-            }
+            let Some(name) = self.missing_indexes(segment, &set.schema).pop() else {
+                continue;
+            };
+            // Being built already, or merged: the rows of a merge get their index with it.
+            let Some(_claim) = self.claim(segment.number()) else {
+                continue;
+            };
+            return match self.build_index(segment, &name, &set.schema, None) {
+                Ok(indexed) => {
+                    // What maintenance changed of the segment meanwhile stays.
+                    self.change_view(segment.number(), |current| {
+                        current.with_index_of(&indexed, &name)
+                    });
+                    Ok(())
+                }
+                // Merged away while this went on, with its directory.
+                Err(_) if !self.is_current(segment) => Ok(()),
+                Err(error) => Err(error),
+            };
         }
         Ok(())
     }

@@ -194,6 +194,15 @@ impl SealedSegment {
         })
     }
 
+    /// The segment with the index for the vector `name` that another view of the same rows has, if that has one.
+    pub(crate) fn with_index_of(&self, other: &SealedSegment, name: &str) -> Self {
+        let mut segment = self.clone();
+        if let Some(index) = other.indexes.get(name) {
+            segment.indexes.insert(name.to_owned(), Arc::clone(index));
+        }
+        segment
+    }
+
     /// The segment with an index for the vector `name`.
     pub(crate) fn with_index(
         &self,
