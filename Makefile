@@ -20,7 +20,7 @@ build: system ## build the release binary, target/release/fornax
 	cargo build --release
 
 .PHONY: demo
-demo: build models ## build, start, stream a chat, embed sentences, print the nearest (about 10 minutes the first time)
+demo: build models ## build, start, ingest the documentation, ask three questions, see what is found and cited (about 10 minutes the first time)
 	@scripts/demo.sh $(BIN_RELEASE)
 
 .PHONY: check

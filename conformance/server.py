@@ -13,6 +13,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MINILM = ROOT / "models" / "downloads" / "minilm.gguf"
+RERANKER = ROOT / "testdata" / "reranker" / "random.gguf"
 READY_SECONDS = 60
 
 
@@ -39,6 +40,7 @@ class Server:
         try:
             if MINILM.exists():
                 self.run("pull", str(MINILM), "--name", "minilm")
+            self.run("pull", str(RERANKER), "--name", "random-reranker")
             self.process = subprocess.Popen(
                 [self.binary, "serve", "--bind", self.url.removeprefix("http://"), *self.flags],
                 env=self.environment,

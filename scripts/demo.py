@@ -1,44 +1,48 @@
-"""What a first-time user does: a streamed chat and a question answered by the nearest of a few sentences, both through
-the stock openai client (OPENAI_BASE_URL and OPENAI_API_KEY say where)."""
-import math
-import time
+"""What a first-time user does with Fornax's own documentation: asks it questions through the stock openai client
+(OPENAI_BASE_URL and OPENAI_API_KEY say where), sees what was found, and what the model makes of it."""
+import sys
 
 from openai import OpenAI
 
 client = OpenAI()
-
-print("chat (fornax-nano is a 4 MB toy trained on Shakespeare: expect his rhythm, not sense):")
-question = "Speak to me of love and war."
-print(f"  user: {question}\n  fornax-nano: ", end="", flush=True)
-began, first, usage = time.perf_counter(), None, None
-for chunk in client.chat.completions.create(
-    model="fornax-nano", messages=[{"role": "user", "content": question}],
-    max_tokens=80, seed=7, temperature=0.7, stream=True, stream_options={"include_usage": True},
-):
-    usage = chunk.usage or usage
-    for choice in chunk.choices:
-        if choice.delta.content:
-            first = first or time.perf_counter()
-            print(choice.delta.content.replace("\n", "\n    "), end="", flush=True)
-print(f"\n  [{usage.prompt_tokens} tokens in, {usage.completion_tokens} out, first token after {1e3 * (first - began):.0f} ms "
-      "with the model's start]\n")
-
-sentences = [
-    "Vitamin D deficiency is common in patients who rarely see the sun.",
-    "The quarterly report shows a loss in the bond portfolio.",
-    "A write is acknowledged only after it has reached the disk.",
-    "The violin section comes in softly after the second bar.",
-    "Replace the coolant filter every two thousand hours of operation.",
-    "Neutron stars form when massive stars collapse.",
-]
-query = "How do I know that my data is safe when the power fails?"
-vectors = [item.embedding for item in client.embeddings.create(model="minilm", input=[query, *sentences]).data]
+collection = sys.argv[1]
+search = {"type": "file_search", "vector_store_ids": [collection], "max_num_results": 3}
 
 
-def cosine(a, b):
-    return sum(x * y for x, y in zip(a, b)) / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+def show(call):
+    print(f"  searched for {call.queries[0]!r}")
+    for number, found in enumerate(call.results or [], 1):
+        print(f"  [{number}] {found.filename}  ({found.score:.3f})  {' '.join(found.text.split())[:100]}…")
 
 
-print(f"nearest (minilm, {len(vectors[0])} dimensions) to: {query}")
-for score, sentence in sorted(((cosine(vectors[0], vector), sentence) for vector, sentence in zip(vectors[1:], sentences)), reverse=True):
-    print(f"  {score:6.3f}  {sentence}")
+def cited(text):
+    names = [f"{note.filename} at {note.index}" for note in text.annotations]
+    print("\n  cited:", ", ".join(names) if names else "nothing (a citation is only what the model wrote as [n])")
+
+
+question = "What survives kill -9 and a power cut?"
+print(f"1. {question} (whole)")
+response = client.responses.create(
+    model="fornax-nano", input=question, tools=[search], include=["file_search_call.results"], max_output_tokens=60, temperature=0.7,
+    extra_body={"seed": 7},
+)
+show(response.output[0])
+print("  fornax-nano:", response.output_text.replace("\n", "\n    "), end="")
+cited(response.output[-1].content[0])
+
+question = "How does one make a key for another tenant?"
+print(f"\n2. {question} (streamed)")
+events = client.responses.create(
+    model="fornax-nano", input=question, tools=[search], include=["file_search_call.results"], max_output_tokens=60, temperature=0.7,
+    extra_body={"seed": 7}, stream=True,
+)
+for event in events:
+    if event.type == "response.output_item.done" and event.item.type == "file_search_call":
+        show(event.item)
+        print("  fornax-nano: ", end="", flush=True)
+    elif event.type == "response.output_text.delta":
+        print(event.delta.replace("\n", "\n    "), end="", flush=True)
+    elif event.type in ("response.completed", "response.incomplete"):
+        cited(event.response.output[-1].content[0])
+        usage = event.response.usage
+        print(f"  [{usage.input_tokens} tokens in, {usage.output_tokens} out]")

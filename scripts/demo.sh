@@ -27,10 +27,19 @@ address=$(cat "$FORNAX_DATA_DIR/run/address")
 echo "ready at http://$address"
 say "fornax list"
 "$fornax" list
-say "python scripts/demo.py"
-OPENAI_BASE_URL=http://$address/v1 OPENAI_API_KEY=$(cat "$FORNAX_DATA_DIR/admin.key") "$venv/bin/python" scripts/demo.py
+export FORNAX_URL=http://$address FORNAX_API_KEY
+FORNAX_API_KEY=$(cat "$FORNAX_DATA_DIR/admin.key")
+say "fornax ingest docs README.md ARCHITECTURE.md --collection docs --chunk-size 96"
+"$fornax" ingest docs README.md ARCHITECTURE.md --collection docs --chunk-size 96
+echo
+echo "fornax-nano, the model inside the binary, is a 4 MB toy trained on Shakespeare: what is found and shown to it is right,"
+echo "what it writes is not an answer. With a model of yours (fornax pull), the same commands give real ones."
+say "python scripts/demo.py docs"
+OPENAI_BASE_URL=http://$address/v1 OPENAI_API_KEY=$(cat "$FORNAX_DATA_DIR/admin.key") "$venv/bin/python" scripts/demo.py docs
+say "fornax ask \"Why does every model run in a process of its own?\" --collection docs"
+"$fornax" ask "Why does every model run in a process of its own?" --collection docs --model fornax-nano --limit 3 --max-tokens 60 --temperature 0.7 --seed 7
 say "fornax ps"
-FORNAX_URL=http://$address FORNAX_API_KEY=$(cat "$FORNAX_DATA_DIR/admin.key") "$fornax" ps
+"$fornax" ps
 say "kill -TERM (drains, ends its runners)"
 kill -TERM "$server"; wait "$server" && echo "exit 0"
 server=

@@ -1,5 +1,7 @@
 """Reranking in the shapes of Jina, Cohere and text-embeddings-inference, by the embedding model's cosine."""
 
+import math
+
 import pytest
 
 from conftest import NANO
@@ -22,6 +24,32 @@ def test_documents_are_ordered(http, embedder, path):
     assert reply["results"][0]["relevance_score"] > reply["results"][1]["relevance_score"]
     assert reply["method"] == "embedding_cosine"
     assert reply["usage"]["total_tokens"] > 0 and reply["meta"]["api_version"]["version"] in "12"
+
+
+def test_a_cross_encoder_scores_each_document_with_the_query(http):
+    """Its weights are random, so only what must hold of any model is asked: order, range, and that company changes nothing."""
+
+    def scores(documents, **settings):
+        body = {"model": "random-reranker", "query": "data on disk", "documents": documents, **settings}
+        reply = http("POST", "/v1/rerank", body).json()
+        assert reply["method"] == "cross_encoder", reply
+        return reply["results"]
+
+    together = scores(DOCUMENTS)
+    values = [result["relevance_score"] for result in together]
+    assert values == sorted(values, reverse=True) and all(0 < value < 1 for value in values)
+    assert len(set(values)) == 3
+    for result in together:
+        alone = scores([DOCUMENTS[result["index"]]])[0]["relevance_score"]
+        assert abs(alone - result["relevance_score"]) < 1e-3
+    raw = http("POST", "/rerank", {"model": "random-reranker", "query": "data on disk", "texts": DOCUMENTS, "raw_scores": True}).json()
+    for score, result in zip(raw, together):
+        assert abs(1 / (1 + math.exp(-score["score"])) - result["relevance_score"]) < 1e-4
+    # Without a name the only reranking model is meant, and a document too long for it is cut.
+    default = http("POST", "/rerank", {"query": "q", "texts": ["word " * 1000], "truncate": True})
+    assert default.status == 200 and len(default.json()) == 1
+    long = http("POST", "/rerank", {"query": "q", "texts": ["word " * 1000]})
+    assert long.status == 400
 
 
 def test_tei_gives_a_list(http, embedder):

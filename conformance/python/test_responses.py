@@ -149,7 +149,9 @@ def test_items_and_parts_open_and_close_in_order(client):
 
 
 def test_the_stream_helper_puts_it_together(client):
-    with client.responses.stream(model=NANO, input="Speak.", max_output_tokens=400, temperature=0) as stream:
+    schema = {"type": "object", "properties": {"word": {"enum": ["love", "war"]}}, "required": ["word"], "additionalProperties": False}
+    text = {"format": {"type": "json_schema", "name": "word", "schema": schema, "strict": True}}
+    with client.responses.stream(model=NANO, input="Speak.", max_output_tokens=100, temperature=0, text=text) as stream:
         snapshots = [event.snapshot for event in stream if event.type == "response.output_text.delta"]
         final = stream.get_final_response()
     assert snapshots and snapshots[-1] == final.output_text
