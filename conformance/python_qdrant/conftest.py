@@ -123,7 +123,7 @@ def key_of():
         body = {"name": f"conformance {tenant}", "tenant": tenant, "scopes": scopes}
         reply = send("POST", "/fornax/v1/keys", body)
         assert reply.status in (200, 201), reply.body
-        made.append(reply.json()["id"])
+        made.append(reply.json()["record"]["id"])
         return reply.json()["key"]
 
     yield make
