@@ -28,4 +28,10 @@ for set in minilm50k digits30k minilm200k; do
 done
 # Full text beside tantivy: a workspace of its own.
 python3 bench/text/bench.py --data "${BENCH_DATA:-../shared/data}"
+# Retrieval quality beside its reference: needs the weights of all-MiniLM-L6-v2 (config.json, tokenizer.json, model.safetensors) in MINILM.
+retrieval=bench/work/retrieval-venv
+[ -x "$retrieval/bin/python" ] || { python3 -m venv "$retrieval"; "$retrieval/bin/pip" install --quiet -r bench/retrieval/requirements.txt; }
+minilm=${MINILM:-bench/work/all-MiniLM-L6-v2}
+[ -f bench/work/minilm.gguf ] || "$fornax" convert "$minilm" bench/work/minilm.gguf
+"$retrieval/bin/python" bench/retrieval/bench.py --fornax "$fornax" --model bench/work/minilm.gguf --weights "$minilm"
 python3 bench/render.py

@@ -71,7 +71,6 @@ impl TextReader {
         loop {
             let needed = self.decoder.max_utf8_buffer_length(bytes.len());
             text.reserve(needed.unwrap_or(bytes.len().saturating_mul(3)) + 16);
-            let before = text.len();
             let (result, read) = self
                 .decoder
                 .decode_to_string_without_replacement(bytes, text, last);
@@ -80,7 +79,6 @@ impl TextReader {
                 DecoderResult::InputEmpty => return Ok(()),
                 DecoderResult::OutputFull => bytes = &bytes[read..],
                 DecoderResult::Malformed(length, behind) => {
-                    text.truncate(before.max(text.len()));
                     let wrong = self
                         .decoded_bytes
                         .saturating_sub(u64::from(length) + u64::from(behind));

@@ -4,8 +4,6 @@ mod files;
 mod search;
 mod upload;
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -13,7 +11,7 @@ use serde_json::{Value, json};
 use super::output::{bytes, error_line, print, print_json, printable, table};
 use super::{Context, client, small_runtime};
 use crate::exit::{Ended, Exit};
-use files::{Input, Inputs};
+use files::Inputs;
 pub use search::{SearchArguments, search};
 use upload::{Outcome, Server};
 
@@ -222,9 +220,4 @@ fn bar(files: u64) -> ProgressBar {
     let bar = ProgressBar::new(files).with_style(style.progress_chars("=> "));
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
     bar
-}
-
-/// Where an input's bytes are while they are sent.
-fn local_path(input: &Input) -> PathBuf {
-    input.path.clone()
 }

@@ -96,7 +96,7 @@ impl Server {
         dry_run: bool,
         mut progress: impl FnMut(u64),
     ) -> anyhow::Result<Outcome> {
-        let path = super::local_path(input);
+        let path = input.path.clone();
         let hashed = path.clone();
         let digest = tokio::task::spawn_blocking(move || sha256_file(&hashed, &mut |_| {}))
             .await?
