@@ -1,5 +1,6 @@
 //! The real binary, end to end: what an operator and a client see.
 
+mod collections;
 mod commands;
 mod harness;
 mod life;

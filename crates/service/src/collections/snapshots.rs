@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::Either;
 use security::Identity;
 use vectors::VectorsError;
 use vectors::database::Existing;
@@ -187,9 +188,12 @@ impl Service {
                 }
             },
         );
-        // The pump ends when the reader is dropped, so one ends the other.
-        let (restored, ()) = futures::join!(restoring, pump);
-        restored
+        // Whichever ends first: a refusal does not wait for the rest of the archive.
+        futures::pin_mut!(restoring, pump);
+        match futures::future::select(restoring, pump).await {
+            Either::Left((restored, _)) => restored,
+            Either::Right(((), restoring)) => restoring.await,
+        }
     }
 }
 

@@ -176,7 +176,7 @@ async fn another_model_is_refused_with_what_to_do() {
         (
             upsert(vec![(1, "", document("tiny", "x", json!({})))]),
             ErrorKind::Conflict,
-            "reembed docs --model tiny",
+            "another collection with `tiny`",
         ),
         (
             upsert(vec![(
@@ -185,7 +185,7 @@ async fn another_model_is_refused_with_what_to_do() {
                 document("bm25", "x", json!({"language": "german"})),
             )]),
             ErrorKind::Conflict,
-            "reembed",
+            "another collection",
         ),
         (
             upsert(vec![(

@@ -83,7 +83,7 @@ pub fn check(place: Place<'_>, known: &VectorModel, given: &VectorModel) -> Resu
     let fail =
         |message: String| Err(Error::new(ErrorKind::Conflict, message).with_code("model_mismatch"));
     let remedy = format!(
-        "or make them anew: fornax collections reembed {collection} --model {}",
+        "or fill another collection with `{}` and switch an alias to it",
         given.model
     );
     if known.digest != given.digest {
@@ -192,7 +192,7 @@ mod tests {
             let error = check(place(true), &model(), given).expect_err("refused");
             assert_eq!(error.kind, ErrorKind::Conflict);
             assert!(error.message.contains(words), "{error}");
-            assert!(error.message.contains("reembed docs --model"), "{error}");
+            assert!(error.message.contains("switch an alias"), "{error}");
         }
         assert_eq!(check(place(false), &model(), &bare), Ok(()));
         assert_eq!(check(place(true), &model(), &model()), Ok(()));
