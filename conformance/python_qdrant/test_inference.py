@@ -101,7 +101,7 @@ def test_usage_says_what_was_read(texts, embedder, http):
 @pytest.mark.parametrize(
     ("query", "status", "words"),
     [
-        ({"text": "a", "model": "fornax-nano"}, 409, "reembed"),
+        ({"text": "a", "model": "fornax-nano"}, 409, "another collection"),
         ({"text": "a", "model": "no-such-model"}, 404, "no-such-model"),
         ({"text": "a", "model": "bm25"}, 400, "sparse"),
         ({"text": "a", "model": "minilm", "options": {"cuda": True}}, 400, "cuda"),
@@ -126,7 +126,7 @@ def test_another_model_is_refused_when_points_are_stored(texts, http):
 def test_other_settings_of_bm25_are_refused(texts, http):
     body = {"points": [{"id": 9, "vector": {"bm25": {"text": "a", "model": "bm25", "options": {"language": "german"}}}}]}
     reply = http("PUT", f"/collections/{texts}/points?wait=true", body)
-    assert (reply.status, "reembed" in reply.error) == (409, True), reply.body
+    assert (reply.status, "another collection" in reply.error) == (409, True), reply.body
 
 
 def test_weights_of_bm25_are_those_of_the_formula(client, name, http):
