@@ -15,6 +15,8 @@ use crate::identifiers;
 use crate::records::Page;
 use crate::service::Service;
 
+/// Most files without a row that a crash leaves: uploads and deletions under way, with room to spare.
+const ORPHANS_MAX: usize = 64;
 /// Files that one round of tidying takes away.
 const EXPIRED_PER_ROUND: u32 = 256;
 
@@ -256,11 +258,24 @@ impl Service {
             .await
             .map_err(failures::internal)?
             .map_err(failures::internal)?;
+        let (mut known, mut orphans) = (0usize, Vec::new());
         for one in found {
-            if !self.records.file_is_known(&one.tenant, &one.id).await? {
-                Disk::remove_orphan(&one);
+            if self.records.file_is_known(&one.tenant, &one.id).await? {
+                known += 1;
+            } else {
+                orphans.push(one);
             }
         }
+        // A crash leaves few. Many, or nothing but them, is what another database looks like: somebody changed where the
+        // metadata is, and would lose every file.
+        if orphans.len() > ORPHANS_MAX || (known == 0 && !orphans.is_empty()) {
+            tracing::warn!(
+                files = orphans.len(),
+                "files are on disk that the metadata database does not know; they are left alone. Is `metadata.url` right?"
+            );
+            return Ok(());
+        }
+        orphans.iter().for_each(Disk::remove_orphan);
         Ok(())
     }
 

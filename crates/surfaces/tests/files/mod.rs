@@ -221,16 +221,16 @@ async fn tenants_do_not_see_each_others_files() {
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
 }
 
-#[tokio::test]
-async fn what_is_wrong_with_a_form_is_named() {
-    let harness = Harness::new().await;
-    let key = harness.admin.clone();
+/// Fields of a form that cannot be, and the field at fault.
+fn wrong_fields() -> Vec<(String, &'static str)> {
     let purpose = ("purpose", None, "user_data");
     let file = ("file", Some("a.txt"), "text");
     let anchor = ("expires_after[anchor]", None, "created_at");
-    let long = "n".repeat(300);
-    let text = "x".repeat(70 << 10);
-    let cases: Vec<(String, &str)> = vec![
+    let life = |seconds: &'static str| ("expires_after[seconds]", None, seconds);
+    let named = |name: &'static str, text: &'static str| ("file", Some(name), text);
+    let (long, text) = ("n".repeat(300), "x".repeat(70 << 10));
+    let seconds = "expires_after.seconds";
+    vec![
         (form(&[]), "file"),
         (form(&[purpose]), "file"),
         (form(&[file]), "purpose"),
@@ -241,52 +241,17 @@ async fn what_is_wrong_with_a_form_is_named() {
         (form(&[("purpose", None, "batch_output"), file]), "purpose"),
         (form(&[("purpose", None, &text), file]), "purpose"),
         (form(&[purpose, ("file", None, "a text, no file")]), "file"),
-        (form(&[purpose, ("file", Some(""), "x")]), "file"),
-        (form(&[purpose, ("file", Some(".."), "x")]), "file"),
+        (form(&[purpose, named("", "x")]), "file"),
+        (form(&[purpose, named("..", "x")]), "file"),
         (form(&[purpose, ("file", Some(&long), "x")]), "file"),
-        (form(&[purpose, ("file", Some("a%0Ab"), "x")]), "file"),
-        (form(&[purpose, ("file", Some("empty.txt"), "")]), "file"),
-        (form(&[purpose, file, anchor]), "expires_after.seconds"),
-        (
-            form(&[purpose, file, ("expires_after[seconds]", None, "3600")]),
-            "expires_after.anchor",
-        ),
-        (
-            form(&[
-                purpose,
-                file,
-                anchor,
-                ("expires_after[seconds]", None, "3599"),
-            ]),
-            "expires_after.seconds",
-        ),
-        (
-            form(&[
-                purpose,
-                file,
-                anchor,
-                ("expires_after[seconds]", None, "2592001"),
-            ]),
-            "expires_after.seconds",
-        ),
-        (
-            form(&[
-                purpose,
-                file,
-                anchor,
-                ("expires_after[seconds]", None, "-1"),
-            ]),
-            "expires_after.seconds",
-        ),
-        (
-            form(&[
-                purpose,
-                file,
-                anchor,
-                ("expires_after[seconds]", None, "soon"),
-            ]),
-            "expires_after.seconds",
-        ),
+        (form(&[purpose, named("a%0Ab", "x")]), "file"),
+        (form(&[purpose, named("empty.txt", "")]), "file"),
+        (form(&[purpose, file, anchor]), seconds),
+        (form(&[purpose, file, life("3600")]), "expires_after.anchor"),
+        (form(&[purpose, file, anchor, life("3599")]), seconds),
+        (form(&[purpose, file, anchor, life("2592001")]), seconds),
+        (form(&[purpose, file, anchor, life("-1")]), seconds),
+        (form(&[purpose, file, anchor, life("soon")]), seconds),
         (
             form(&[
                 purpose,
@@ -299,19 +264,16 @@ async fn what_is_wrong_with_a_form_is_named() {
             form(&[purpose, file, ("expires_after", None, "{}")]),
             "expires_after",
         ),
-    ];
-    for (body, field) in cases {
-        let reply = send(&harness, &key, body).await;
-        assert_eq!(
-            reply.status,
-            StatusCode::BAD_REQUEST,
-            "{field}: {}",
-            reply.text
-        );
-        assert_eq!(reply.json()["error"]["param"], field, "{}", reply.text);
-    }
-    let whole = form(&[purpose, file]);
-    let broken: Vec<String> = vec![
+    ]
+}
+
+/// Bodies that are no form.
+fn broken_forms() -> Vec<String> {
+    let whole = form(&[
+        ("purpose", None, "user_data"),
+        ("file", Some("a.txt"), "text"),
+    ]);
+    vec![
         String::new(),
         "not a form at all".into(),
         whole.replace("--fornax--", "--fornax"),
@@ -322,8 +284,24 @@ async fn what_is_wrong_with_a_form_is_named() {
         whole.replacen("\r\n\r\n", "\r\n", 1),
         "x".repeat(1 << 20),
         form(&vec![("more", None, "fields"); 100]),
-    ];
-    for body in broken {
+    ]
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_form_is_named() {
+    let harness = Harness::new().await;
+    let key = harness.admin.clone();
+    for (body, field) in wrong_fields() {
+        let reply = send(&harness, &key, body).await;
+        assert_eq!(
+            reply.status,
+            StatusCode::BAD_REQUEST,
+            "{field}: {}",
+            reply.text
+        );
+        assert_eq!(reply.json()["error"]["param"], field, "{}", reply.text);
+    }
+    for body in broken_forms() {
         let shown: String = body.chars().take(200).collect();
         let reply = send(&harness, &key, body).await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{shown}");
@@ -408,6 +386,12 @@ async fn what_a_crash_leaves_is_removed_by_the_next_start() {
     assert_eq!(harness.files_on_disk(), 1);
     let path = format!("/v1/files/{}/content", file["id"].as_str().expect("id"));
     assert_eq!(harness.get(&path).await.text, "kept");
+    // Files that have no row at all look like those of another database, whose owner would lose them.
+    let other = directory.join("file-111111111111111111111111");
+    std::fs::copy(&kept, other).expect("copy");
+    std::fs::remove_file(&kept).expect("remove");
+    harness.service.recover_files().await.expect("recovered");
+    assert_eq!(harness.files_on_disk(), 1);
 }
 
 #[tokio::test]

@@ -132,158 +132,161 @@ async fn files_wait_in_a_store_in_openais_shape() {
     );
 }
 
+type Wrong = Vec<(Value, &'static str)>;
+
+fn wrong_stores() -> Wrong {
+    let life = |anchor: &str, days: i64| json!({"expires_after": {"anchor": anchor, "days": days}});
+    vec![
+        (json!({"name": 1}), "name"),
+        (json!({"name": "\u{0}"}), "name"),
+        (json!({"metadata": {"a": 1}}), "metadata.a"),
+        (json!({"metadata": []}), "metadata"),
+        (
+            json!({"expires_after": {"days": 1}}),
+            "expires_after.anchor",
+        ),
+        (life("created_at", 1), "expires_after.anchor"),
+        (life("last_active_at", 366), "expires_after.days"),
+        (life("last_active_at", -1), "expires_after.days"),
+        (json!({"file_ids": "file-a"}), "file_ids"),
+        (
+            json!({"chunking_strategy": {"type": "clever"}}),
+            "chunking_strategy",
+        ),
+    ]
+}
+
+fn wrong_files(file: &Value) -> Wrong {
+    let with = |key: &str, value: Value| {
+        let mut body = json!({"file_id": file});
+        body[key] = value;
+        body
+    };
+    let sizes = |tokens: i64, overlap: i64| {
+        let sizes = json!({"max_chunk_size_tokens": tokens, "chunk_overlap_tokens": overlap});
+        with(
+            "chunking_strategy",
+            json!({"type": "static", "static": sizes}),
+        )
+    };
+    vec![
+        (json!({}), "file_id"),
+        (json!({"file_id": 7}), "file_id"),
+        (with("attributes", json!({"a": null})), "attributes"),
+        (with("attributes", json!({"": 1})), "attributes"),
+        (with("attributes", json!("x")), "attributes"),
+        (
+            sizes(99, 0),
+            "chunking_strategy.static.max_chunk_size_tokens",
+        ),
+        (
+            sizes(100, 51),
+            "chunking_strategy.static.chunk_overlap_tokens",
+        ),
+    ]
+}
+
+fn wrong_batches(file: &Value) -> Wrong {
+    vec![
+        (json!({}), "file_ids"),
+        (json!({"file_ids": []}), "file_ids"),
+        (json!({"file_ids": [file], "files": []}), "files"),
+        (json!({"files": [{"attributes": {}}]}), "files[0].file_id"),
+        (json!({"file_ids": vec!["file-a"; 2_001]}), "file_ids"),
+    ]
+}
+
+fn wrong_searches() -> Wrong {
+    let with = |key: &str, value: Value| {
+        let mut body = json!({"query": "x"});
+        body[key] = value;
+        body
+    };
+    let compare = |kind: &str, value: Value| {
+        with("filters", json!({"type": kind, "key": "k", "value": value}))
+    };
+    let ranking = |options: Value| with("ranking_options", options);
+    let weights = json!({"embedding_weight": -1, "text_weight": 1});
+    let strange = json!({"type": "and", "filters": [{"type": "eq", "key": "a\"b", "value": 1}]});
+    vec![
+        (json!({}), "query"),
+        (json!({"query": 1}), "query"),
+        (json!({"query": ["a", 1]}), "query"),
+        (json!({"query": " "}), "query"),
+        (with("max_num_results", json!(0)), "max_num_results"),
+        (with("max_num_results", json!(51)), "max_num_results"),
+        (with("rewrite_query", json!(true)), "rewrite_query"),
+        (
+            ranking(json!({"score_threshold": -0.1})),
+            "ranking_options.score_threshold",
+        ),
+        (ranking(json!({"ranker": "best"})), "ranking_options.ranker"),
+        (
+            ranking(json!({"hybrid_search": weights})),
+            "ranking_options.hybrid_search",
+        ),
+        (with("filters", json!([])), "filters"),
+        (compare("like", json!(1)), "filters.type"),
+        (compare("eq", json!([1])), "filters.value"),
+        (compare("gt", json!("a")), "filters.value"),
+        (compare("in", json!([null])), "filters.value"),
+        (with("filters", strange), "filters.filters[0].key"),
+    ]
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_named() {
     let harness = shelf().await;
     let file = upload(&harness, &harness.admin, "a.txt", "text").await;
     let store = format!("/v1/vector_stores/{}", id(&make(&harness, json!({})).await));
-    let (files, batches, search) = (
-        format!("{store}/files"),
-        format!("{store}/file_batches"),
-        format!("{store}/search"),
-    );
-    let top = "/v1/vector_stores".to_owned();
-    let sizes = |tokens: i64, overlap: i64| json!({"type": "static", "static": {"max_chunk_size_tokens": tokens, "chunk_overlap_tokens": overlap}});
-    let compare = |kind: &str, value: Value| json!({"query": "x", "filters": {"type": kind, "key": "k", "value": value}});
-    let cases: Vec<(&String, Value, &str)> = vec![
-        (&top, json!({"name": 1}), "name"),
-        (&top, json!({"name": "\u{0}"}), "name"),
-        (&top, json!({"metadata": {"a": 1}}), "metadata.a"),
-        (&top, json!({"metadata": []}), "metadata"),
-        (
-            &top,
-            json!({"expires_after": {"days": 1}}),
-            "expires_after.anchor",
-        ),
-        (
-            &top,
-            json!({"expires_after": {"anchor": "last_active_at", "days": 366}}),
-            "expires_after.days",
-        ),
-        (
-            &top,
-            json!({"expires_after": {"anchor": "last_active_at", "days": -1}}),
-            "expires_after.days",
-        ),
-        (&top, json!({"file_ids": "file-a"}), "file_ids"),
-        (
-            &top,
-            json!({"chunking_strategy": {"type": "clever"}}),
-            "chunking_strategy",
-        ),
-        (&files, json!({}), "file_id"),
-        (&files, json!({"file_id": 7}), "file_id"),
-        (
-            &files,
-            json!({"file_id": file["id"], "attributes": {"a": null}}),
-            "attributes",
-        ),
-        (
-            &files,
-            json!({"file_id": file["id"], "attributes": {"": 1}}),
-            "attributes",
-        ),
-        (
-            &files,
-            json!({"file_id": file["id"], "attributes": "x"}),
-            "attributes",
-        ),
-        (
-            &files,
-            json!({"file_id": file["id"], "chunking_strategy": sizes(99, 0)}),
-            "chunking_strategy.static.max_chunk_size_tokens",
-        ),
-        (
-            &files,
-            json!({"file_id": file["id"], "chunking_strategy": sizes(100, 51)}),
-            "chunking_strategy.static.chunk_overlap_tokens",
-        ),
-        (&batches, json!({}), "file_ids"),
-        (&batches, json!({"file_ids": []}), "file_ids"),
-        (
-            &batches,
-            json!({"file_ids": [file["id"]], "files": []}),
-            "files",
-        ),
-        (
-            &batches,
-            json!({"files": [{"attributes": {}}]}),
-            "files[0].file_id",
-        ),
-        (
-            &batches,
-            json!({"file_ids": vec!["file-a"; 2_001]}),
-            "file_ids",
-        ),
-        (&search, json!({}), "query"),
-        (&search, json!({"query": 1}), "query"),
-        (&search, json!({"query": ["a", 1]}), "query"),
-        (&search, json!({"query": " "}), "query"),
-        (
-            &search,
-            json!({"query": "x", "max_num_results": 0}),
-            "max_num_results",
-        ),
-        (
-            &search,
-            json!({"query": "x", "max_num_results": 51}),
-            "max_num_results",
-        ),
-        (
-            &search,
-            json!({"query": "x", "rewrite_query": true}),
-            "rewrite_query",
-        ),
-        (
-            &search,
-            json!({"query": "x", "ranking_options": {"score_threshold": -0.1}}),
-            "ranking_options.score_threshold",
-        ),
-        (
-            &search,
-            json!({"query": "x", "ranking_options": {"ranker": "best"}}),
-            "ranking_options.ranker",
-        ),
-        (
-            &search,
-            json!({"query": "x", "ranking_options": {"hybrid_search": {"embedding_weight": -1, "text_weight": 1}}}),
-            "ranking_options.hybrid_search",
-        ),
-        (&search, json!({"query": "x", "filters": []}), "filters"),
-        (&search, compare("like", json!(1)), "filters.type"),
-        (&search, compare("eq", json!([1])), "filters.value"),
-        (&search, compare("gt", json!("a")), "filters.value"),
-        (&search, compare("in", json!([null])), "filters.value"),
-        (
-            &search,
-            json!({"query": "x", "filters": {"type": "and", "filters": [{"type": "eq", "key": "a\"b", "value": 1}]}}),
-            "filters.filters[0].key",
-        ),
-    ];
-    for (path, body, field) in cases {
-        let reply = harness.post(path, body.to_string()).await;
-        assert_eq!(
-            reply.status,
-            StatusCode::BAD_REQUEST,
-            "{path} {body}: {}",
-            reply.text
-        );
-        assert_eq!(
-            reply.json()["error"]["param"],
-            field,
-            "{path} {body}: {}",
-            reply.text
-        );
+    for (path, cases) in [
+        ("/v1/vector_stores".to_owned(), wrong_stores()),
+        (format!("{store}/files"), wrong_files(&file["id"])),
+        (format!("{store}/file_batches"), wrong_batches(&file["id"])),
+        (format!("{store}/search"), wrong_searches()),
+    ] {
+        for (body, field) in cases {
+            let reply = harness.post(&path, body.to_string()).await;
+            assert_eq!(
+                reply.status,
+                StatusCode::BAD_REQUEST,
+                "{path} {body}: {}",
+                reply.text
+            );
+            assert_eq!(
+                reply.json()["error"]["param"],
+                field,
+                "{path} {body}: {}",
+                reply.text
+            );
+        }
     }
-    let mut deep = json!({"type": "eq", "key": "a", "value": 1});
+    let body = json!({"file_id": "file-none"});
+    let reply = harness
+        .post(&format!("{store}/files"), body.to_string())
+        .await;
+    let field = reply.json()["error"]["param"].clone();
+    assert_eq!(
+        (reply.status, field),
+        (StatusCode::NOT_FOUND, json!("file_id"))
+    );
+}
+
+#[tokio::test]
+async fn filters_and_lists_have_bounds() {
+    let harness = shelf().await;
+    let store = format!("/v1/vector_stores/{}", id(&make(&harness, json!({})).await));
+    let one = json!({"type": "eq", "key": "a", "value": 1});
+    let mut deep = one.clone();
     for _ in 0..100 {
         deep = json!({"type": "or", "filters": [deep]});
     }
-    let wide =
-        json!({"type": "and", "filters": vec![json!({"type": "eq", "key": "a", "value": 1}); 300]});
+    let wide = json!({"type": "and", "filters": vec![one; 300]});
     for filters in [deep, wide] {
         let body = json!({"query": "x", "filters": filters});
-        let reply = harness.post(&search, body.to_string()).await;
+        let reply = harness
+            .post(&format!("{store}/search"), body.to_string())
+            .await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{}", reply.text);
     }
     for query in [
@@ -296,15 +299,8 @@ async fn what_is_wrong_is_named() {
         let reply = harness.get(&format!("/v1/vector_stores?{query}")).await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{query}");
     }
-    let reply = harness.get(&format!("{files}?filter=lost")).await;
+    let reply = harness.get(&format!("{store}/files?filter=lost")).await;
     assert_eq!(reply.json()["error"]["param"], "filter");
-    let reply = harness
-        .post(&files, json!({"file_id": "file-none"}).to_string())
-        .await;
-    assert_eq!(
-        (reply.status, &reply.json()["error"]["param"]),
-        (StatusCode::NOT_FOUND, &json!("file_id"))
-    );
 }
 
 #[tokio::test]

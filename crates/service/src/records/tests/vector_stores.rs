@@ -45,6 +45,7 @@ async fn only_work(records: &Records, tenant: &str, file: &str) -> Work {
 pub async fn check(records: &Records) {
     check_stores(records).await;
     check_work(records).await;
+    check_batch(records).await;
     check_removal(records).await;
 }
 
@@ -191,6 +192,19 @@ async fn check_work(records: &Records) {
             .expect("counts"),
         of_store
     );
+    let seen = records
+        .attachment(&ours, "vs_a", "f2")
+        .await
+        .expect("file")
+        .expect("there");
+    let error = ("invalid_file".into(), "no 'text'".into());
+    assert_eq!(seen.error, Some(error));
+    assert_eq!(seen.attributes, new("f2").attributes);
+}
+
+/// Goes on where [`check_work`] ends: one file is done, one failed, one waits.
+async fn check_batch(records: &Records) {
+    let ours = tenant("ours");
     let listed = async |state| {
         let page = page(10, false);
         let found = records
@@ -205,16 +219,6 @@ async fn check_work(records: &Records) {
     };
     assert_eq!(listed(None).await, ["f1", "f2", "f3"]);
     assert_eq!(listed(Some(AttachmentState::Failed)).await, ["f2"]);
-    let seen = records
-        .attachment(&ours, "vs_a", "f2")
-        .await
-        .expect("file")
-        .expect("there");
-    assert_eq!(
-        seen.error,
-        Some(("invalid_file".into(), "no 'text'".into()))
-    );
-    assert_eq!(seen.attributes, new("f2").attributes);
     let third = only_work(records, "ours", "f3").await;
     records
         .batch_cancel(&ours, "vs_a", "vsfb_1")
