@@ -26,6 +26,9 @@ cargo build --release -p vectors --example bench_worker
 for set in minilm50k digits30k minilm200k; do
   "$vectors/bin/python" bench/vectors/bench.py --worker target/release/examples/bench_worker --set "$set"
 done
+# Collections over gRPC and REST beside Qdrant's engine in one process.
+cargo build --release -p surfaces --example collections_load
+"$vectors/bin/python" bench/collections/bench.py --fornax "$fornax" --load target/release/examples/collections_load --set minilm50k
 # Full text beside tantivy: a workspace of its own.
 python3 bench/text/bench.py --data "${BENCH_DATA:-../shared/data}"
 # Retrieval quality beside its reference: needs the weights of all-MiniLM-L6-v2 (config.json, tokenizer.json, model.safetensors) in MINILM.

@@ -95,6 +95,7 @@ def suites() -> list:
         ),
         *qdrant_suites(),
         *mcp_suites(),
+        *grpc_suites(),
     ]
 
 
@@ -165,6 +166,21 @@ def mcp_suites() -> list:
         )
     )
     return made
+
+
+def grpc_suites() -> list:
+    """Needs no model. The oracle is the client's own in-memory mode."""
+    import importlib.metadata
+
+    return [
+        Suite(
+            protocol="Qdrant, gRPC",
+            client="qdrant-client, grpcio",
+            version=f"{importlib.metadata.version('qdrant-client')}, {importlib.metadata.version('grpcio')}",
+            command=[sys.executable, "-m", "pytest", "-q", "--junitxml=RESULTS", "-p", "no:cacheprovider", "."],
+            directory=HERE / "python_qdrant_grpc",
+        )
+    ]
 
 
 def kept(suite: Suite) -> tuple:

@@ -96,8 +96,11 @@ async fn parsed<T: Send + 'static>(
     parsed.map_err(|error| Failure::new(surface, error))
 }
 
-/// The bytes of a request's body, under the limits of size and time.
-async fn received(request: Request, app: &App, surface: Surface) -> Result<Received, Failure> {
+/// The bytes of a request's body, under the limits of size, time and room; errors in the words of `surface`.
+///
+/// # Errors
+/// It is too large or too slow, or breaks off.
+pub async fn received(request: Request, app: &App, surface: Surface) -> Result<Received, Failure> {
     let limit = app.options.body_bytes_max;
     let too_large = || {
         let message = format!("the request body is larger than {limit} bytes");
@@ -154,8 +157,10 @@ pub fn room(body_bytes_max: usize) -> Arc<Semaphore> {
     ))
 }
 
-struct Received {
-    bytes: BytesMut,
+/// A body that has arrived.
+pub struct Received {
+    /// All of it.
+    pub bytes: BytesMut,
     /// Given back when the bytes are gone.
     room: OwnedSemaphorePermit,
 }

@@ -27,6 +27,8 @@ pub enum Surface {
     Tei,
     /// `/collections/…` and what belongs to it: Qdrant's.
     Qdrant,
+    /// `/package.Service/Method`: gRPC.
+    Grpc,
     /// Everything else: our own.
     Native,
 }
@@ -59,6 +61,19 @@ impl Surface {
         }
     }
 
+    /// The surface that `request` speaks: that of its path, unless it is a call of gRPC. Whoever asks a gRPC path in any
+    /// other way is answered like every client of HTTP.
+    pub fn of_request(request: &axum::extract::Request) -> Self {
+        let content_type = request.headers().get(header::CONTENT_TYPE);
+        let call =
+            content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        if call && request.version() == http::Version::HTTP_2 {
+            Surface::Grpc
+        } else {
+            Surface::of(request.uri().path(), request.headers())
+        }
+    }
+
     /// Metric label.
     pub fn name(self) -> &'static str {
         match self {
@@ -69,6 +84,7 @@ impl Surface {
             Surface::Cohere => "cohere",
             Surface::Tei => "tei",
             Surface::Qdrant => "qdrant",
+            Surface::Grpc => "grpc",
             Surface::Native => "native",
         }
     }
@@ -129,6 +145,24 @@ fn row_of(kind: ErrorKind) -> Row {
     }
 }
 
+/// The status code of gRPC for a kind (the numbers are of its public list of status codes).
+pub fn grpc_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Cancelled => 1,
+        ErrorKind::InvalidRequest | ErrorKind::ContextExceeded => 3,
+        ErrorKind::DeadlineExceeded => 4,
+        ErrorKind::NotFound => 5,
+        ErrorKind::Conflict => 6,
+        ErrorKind::Forbidden => 7,
+        ErrorKind::TooLarge | ErrorKind::Overloaded => 8,
+        ErrorKind::NotSupported => 12,
+        ErrorKind::Internal => 13,
+        ErrorKind::Unavailable | ErrorKind::ModelFailed => 14,
+        ErrorKind::DataLoss => 15,
+        ErrorKind::Unauthenticated => 16,
+    }
+}
+
 /// Codes whose kind is usually worth a retry but which, for this error, is not.
 const PERMANENT: &[&str] = &["model_load_failed"];
 
@@ -174,7 +208,7 @@ impl Failure {
         )
         .with_code("request_timeout");
         Failure {
-            status: Some(StatusCode::REQUEST_TIMEOUT),
+            status: (surface != Surface::Grpc).then_some(StatusCode::REQUEST_TIMEOUT),
             ..Failure::new(surface, error)
         }
     }
@@ -182,6 +216,10 @@ impl Failure {
     /// The status this failure answers with.
     pub fn status(&self) -> StatusCode {
         self.status.unwrap_or_else(|| {
+            if self.surface == Surface::Grpc {
+                // How a call went stands in `grpc-status`.
+                return StatusCode::OK;
+            }
             StatusCode::from_u16(row_of(self.error.kind).status)
                 .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
         })
@@ -200,8 +238,11 @@ impl IntoResponse for Failure {
                 .code
                 .is_some_and(|code| PERMANENT.contains(&code));
         let status = self.status();
-        let body = body(self.surface, &self.error);
-        let mut response = (status, axum::Json(body)).into_response();
+        let mut response = if self.surface == Surface::Grpc {
+            grpc_answer(status, &self.error)
+        } else {
+            (status, axum::Json(body(self.surface, &self.error))).into_response()
+        };
         let headers = response.headers_mut();
         headers.insert(
             HeaderName::from_static("x-should-retry"),
@@ -228,6 +269,47 @@ impl IntoResponse for Failure {
             .insert(FailureKind(self.error.kind));
         response
     }
+}
+
+/// An answer of gRPC that is an error and nothing else: status and message among the headers, no body.
+fn grpc_answer(status: StatusCode, error: &Error) -> Response {
+    let mut response = status.into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/grpc"),
+    );
+    headers.insert(
+        HeaderName::from_static("grpc-accept-encoding"),
+        HeaderValue::from_static("identity"),
+    );
+    headers.extend(grpc_status(error));
+    response
+}
+
+/// Most bytes of a message in a header, before it is written in percent signs; clients refuse heads of more than 8 KiB.
+const GRPC_MESSAGE_BYTES_MAX: usize = 2_048;
+
+/// How a call went, as headers of an answer without a body or as trailers behind one.
+pub fn grpc_status(error: &Error) -> http::HeaderMap {
+    let mut headers = http::HeaderMap::with_capacity(2);
+    headers.insert(
+        HeaderName::from_static("grpc-status"),
+        number(u128::from(grpc_code(error.kind))),
+    );
+    // Percent signs for all but printable ASCII, as the protocol has it.
+    let mut message = String::with_capacity(error.message.len());
+    for byte in error.message.bytes().take(GRPC_MESSAGE_BYTES_MAX) {
+        if (b' '..=b'~').contains(&byte) && byte != b'%' {
+            message.push(char::from(byte));
+        } else {
+            message.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    if let Ok(message) = HeaderValue::from_str(&message) {
+        headers.insert(HeaderName::from_static("grpc-message"), message);
+    }
+    headers
 }
 
 /// A header value of decimal digits.
@@ -270,7 +352,8 @@ pub fn body(surface: Surface, error: &Error) -> Value {
         }),
         Surface::Tei => json!({"error": error.message, "error_type": tei_type(error.kind)}),
         Surface::Qdrant => crate::qdrant::failure_body(error),
-        Surface::Native => json!({"error": {
+        // Only streams that begin as HTTP ask for a body; gRPC says its errors in headers.
+        Surface::Native | Surface::Grpc => json!({"error": {
             "kind": error.kind.name(),
             "message": error.message,
             "field": error.field,
@@ -298,6 +381,28 @@ mod tests {
             assert!(openai["error"]["type"].is_string());
             assert_eq!(body(Surface::Native, &error)["error"]["kind"], kind.name());
         }
+    }
+
+    #[test]
+    fn an_error_of_grpc_is_a_good_answer_whose_headers_say_what_is_wrong() {
+        let mut codes = std::collections::BTreeSet::new();
+        for kind in ErrorKind::ALL {
+            let response =
+                Failure::new(Surface::Grpc, Error::new(kind, "100 % für\nalle")).into_response();
+            assert_eq!(response.status(), 200);
+            assert_eq!(response.headers()["content-type"], "application/grpc");
+            let code = response.headers()["grpc-status"].to_str().expect("text");
+            codes.insert(code.parse::<u8>().expect("a number"));
+            assert_eq!(
+                response.headers()["grpc-message"],
+                "100 %25 f%C3%BCr%0Aalle"
+            );
+        }
+        assert!(
+            codes.iter().all(|code| (1..=16).contains(code)),
+            "{codes:?}"
+        );
+        assert!(codes.len() > 10);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod duration;
 mod failure;
 mod files;
 mod freshness;
+mod grpc;
 mod health;
 mod identifiers;
 mod ingest;

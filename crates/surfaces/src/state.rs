@@ -6,6 +6,7 @@ use service::Service;
 use tokio::sync::Semaphore;
 
 use crate::dredge;
+use crate::grpc;
 use crate::mcp;
 use crate::options::SurfaceOptions;
 
@@ -23,6 +24,8 @@ pub struct Shared {
     pub mcp: mcp::Endpoint,
     /// When the router was built, in seconds since 1970.
     pub started_unix: u64,
+    /// Clients that watch the health over gRPC.
+    pub watchers: grpc::health::Watchers,
     /// What DREDGE's `get_metrics` shows.
     pub dredge: dredge::Meters,
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::MatchedPath;
+use axum::extract::{MatchedPath, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, any};
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -15,8 +15,8 @@ use crate::failure::{Failure, Surface};
 use crate::options::SurfaceOptions;
 use crate::state::{App, Shared};
 use crate::{
-    admin, answer, anthropic, body, dredge, files, health, ingest, mcp, middleware, ollama, openai,
-    qdrant, rerank, responses, science, shared_paths, vector_stores,
+    admin, answer, anthropic, body, dredge, files, grpc, health, ingest, mcp, middleware, ollama,
+    openai, qdrant, rerank, responses, science, shared_paths, vector_stores,
 };
 
 /// Who may use a route.
@@ -49,6 +49,23 @@ macro_rules! route {
             path: $path,
             access: access!($action),
             attach: |router| router.on(MethodFilter::$method, $handler),
+        }
+    };
+}
+
+/// A method of a gRPC service: one message in, one out.
+macro_rules! rpc {
+    ($path:literal, $action:ident, $handler:path) => {
+        RouteFact {
+            method: Method::POST,
+            path: $path,
+            access: access!($action),
+            attach: |router| {
+                router.on(
+                    MethodFilter::POST,
+                    |State(app): State<App>, request: Request| grpc::unary(app, request, $handler),
+                )
+            },
         }
     };
 }
@@ -183,6 +200,266 @@ static TABLE: &[RouteFact] = &[
     route!(POST "/mcp", Key, mcp::receive),
     route!(GET "/mcp", Key, mcp::listen),
     route!(DELETE "/mcp", Key, mcp::terminate),
+    // gRPC: health, reflection, Qdrant
+    rpc!("/grpc.health.v1.Health/Check", Public, grpc::health::check),
+    route!(POST "/grpc.health.v1.Health/Watch", Public, grpc::health::watch),
+    route!(POST "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Key, grpc::reflection::answer),
+    route!(POST "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Key, grpc::reflection::answer),
+    rpc!(
+        "/qdrant.Qdrant/HealthCheck",
+        Public,
+        grpc::qdrant::health_check
+    ),
+    rpc!(
+        "/qdrant.Collections/Get",
+        ReadCollections,
+        grpc::qdrant::collections::get
+    ),
+    rpc!(
+        "/qdrant.Collections/List",
+        ReadCollections,
+        grpc::qdrant::collections::list
+    ),
+    rpc!(
+        "/qdrant.Collections/Create",
+        ManageCollections,
+        grpc::qdrant::collections::create
+    ),
+    rpc!(
+        "/qdrant.Collections/Update",
+        ManageCollections,
+        grpc::qdrant::collections::update
+    ),
+    rpc!(
+        "/qdrant.Collections/Delete",
+        ManageCollections,
+        grpc::qdrant::collections::delete
+    ),
+    rpc!(
+        "/qdrant.Collections/UpdateAliases",
+        ManageCollections,
+        grpc::qdrant::collections::update_aliases
+    ),
+    rpc!(
+        "/qdrant.Collections/ListCollectionAliases",
+        ReadCollections,
+        grpc::qdrant::collections::list_collection_aliases
+    ),
+    rpc!(
+        "/qdrant.Collections/ListAliases",
+        ReadCollections,
+        grpc::qdrant::collections::list_aliases
+    ),
+    rpc!(
+        "/qdrant.Collections/CollectionClusterInfo",
+        ReadCollections,
+        grpc::qdrant::collections::collection_cluster_info
+    ),
+    rpc!(
+        "/qdrant.Collections/CollectionExists",
+        ReadCollections,
+        grpc::qdrant::collections::collection_exists
+    ),
+    rpc!(
+        "/qdrant.Collections/UpdateCollectionClusterSetup",
+        ManageCollections,
+        grpc::qdrant::collections::update_collection_cluster_setup
+    ),
+    rpc!(
+        "/qdrant.Collections/CreateShardKey",
+        ManageCollections,
+        grpc::qdrant::collections::create_shard_key
+    ),
+    rpc!(
+        "/qdrant.Collections/DeleteShardKey",
+        ManageCollections,
+        grpc::qdrant::collections::delete_shard_key
+    ),
+    rpc!(
+        "/qdrant.Collections/ListShardKeys",
+        ReadCollections,
+        grpc::qdrant::collections::list_shard_keys
+    ),
+    rpc!(
+        "/qdrant.Points/Upsert",
+        WriteCollections,
+        grpc::qdrant::points::upsert
+    ),
+    rpc!(
+        "/qdrant.Points/Delete",
+        WriteCollections,
+        grpc::qdrant::points::delete
+    ),
+    rpc!(
+        "/qdrant.Points/Get",
+        ReadCollections,
+        grpc::qdrant::points::get
+    ),
+    rpc!(
+        "/qdrant.Points/UpdateVectors",
+        WriteCollections,
+        grpc::qdrant::points::update_vectors
+    ),
+    rpc!(
+        "/qdrant.Points/DeleteVectors",
+        WriteCollections,
+        grpc::qdrant::points::delete_vectors
+    ),
+    rpc!(
+        "/qdrant.Points/SetPayload",
+        WriteCollections,
+        grpc::qdrant::points::set_payload
+    ),
+    rpc!(
+        "/qdrant.Points/OverwritePayload",
+        WriteCollections,
+        grpc::qdrant::points::overwrite_payload
+    ),
+    rpc!(
+        "/qdrant.Points/DeletePayload",
+        WriteCollections,
+        grpc::qdrant::points::delete_payload
+    ),
+    rpc!(
+        "/qdrant.Points/ClearPayload",
+        WriteCollections,
+        grpc::qdrant::points::clear_payload
+    ),
+    rpc!(
+        "/qdrant.Points/CreateFieldIndex",
+        ManageCollections,
+        grpc::qdrant::points::create_field_index
+    ),
+    rpc!(
+        "/qdrant.Points/DeleteFieldIndex",
+        ManageCollections,
+        grpc::qdrant::points::delete_field_index
+    ),
+    rpc!(
+        "/qdrant.Points/CreateVectorName",
+        ManageCollections,
+        grpc::qdrant::points::create_vector_name
+    ),
+    rpc!(
+        "/qdrant.Points/DeleteVectorName",
+        ManageCollections,
+        grpc::qdrant::points::delete_vector_name
+    ),
+    rpc!(
+        "/qdrant.Points/Search",
+        ReadCollections,
+        grpc::qdrant::searching::search
+    ),
+    rpc!(
+        "/qdrant.Points/SearchBatch",
+        ReadCollections,
+        grpc::qdrant::searching::search_batch
+    ),
+    rpc!(
+        "/qdrant.Points/SearchGroups",
+        ReadCollections,
+        grpc::qdrant::searching::search_groups
+    ),
+    rpc!(
+        "/qdrant.Points/Scroll",
+        ReadCollections,
+        grpc::qdrant::points::scroll
+    ),
+    rpc!(
+        "/qdrant.Points/Recommend",
+        ReadCollections,
+        grpc::qdrant::searching::recommend
+    ),
+    rpc!(
+        "/qdrant.Points/RecommendBatch",
+        ReadCollections,
+        grpc::qdrant::searching::recommend_batch
+    ),
+    rpc!(
+        "/qdrant.Points/RecommendGroups",
+        ReadCollections,
+        grpc::qdrant::searching::recommend_groups
+    ),
+    rpc!(
+        "/qdrant.Points/Discover",
+        ReadCollections,
+        grpc::qdrant::searching::discover
+    ),
+    rpc!(
+        "/qdrant.Points/DiscoverBatch",
+        ReadCollections,
+        grpc::qdrant::searching::discover_batch
+    ),
+    rpc!(
+        "/qdrant.Points/Count",
+        ReadCollections,
+        grpc::qdrant::points::count
+    ),
+    rpc!(
+        "/qdrant.Points/UpdateBatch",
+        WriteCollections,
+        grpc::qdrant::points::update_batch
+    ),
+    rpc!(
+        "/qdrant.Points/Query",
+        ReadCollections,
+        grpc::qdrant::searching::query
+    ),
+    rpc!(
+        "/qdrant.Points/QueryBatch",
+        ReadCollections,
+        grpc::qdrant::searching::query_batch
+    ),
+    rpc!(
+        "/qdrant.Points/QueryGroups",
+        ReadCollections,
+        grpc::qdrant::searching::query_groups
+    ),
+    rpc!(
+        "/qdrant.Points/Facet",
+        ReadCollections,
+        grpc::qdrant::searching::facet
+    ),
+    rpc!(
+        "/qdrant.Points/SearchMatrixPairs",
+        ReadCollections,
+        grpc::qdrant::searching::search_matrix_pairs
+    ),
+    rpc!(
+        "/qdrant.Points/SearchMatrixOffsets",
+        ReadCollections,
+        grpc::qdrant::searching::search_matrix_offsets
+    ),
+    rpc!(
+        "/qdrant.Snapshots/Create",
+        ManageCollections,
+        grpc::qdrant::snapshots::create
+    ),
+    rpc!(
+        "/qdrant.Snapshots/List",
+        ManageCollections,
+        grpc::qdrant::snapshots::list
+    ),
+    rpc!(
+        "/qdrant.Snapshots/Delete",
+        ManageCollections,
+        grpc::qdrant::snapshots::delete
+    ),
+    rpc!(
+        "/qdrant.Snapshots/CreateFull",
+        ManageCollections,
+        grpc::qdrant::snapshots::create_full
+    ),
+    rpc!(
+        "/qdrant.Snapshots/ListFull",
+        ManageCollections,
+        grpc::qdrant::snapshots::list_full
+    ),
+    rpc!(
+        "/qdrant.Snapshots/DeleteFull",
+        ManageCollections,
+        grpc::qdrant::snapshots::delete_full
+    ),
     // our own
     route!(GET "/fornax/v1/version", ListModels, admin::version),
     route!(GET "/fornax/v1/runners", ReadRunners, admin::runners),
@@ -264,6 +541,7 @@ pub fn router(service: Arc<Service>, options: SurfaceOptions) -> Router {
         mcp: mcp::Endpoint::new(&options),
         dredge: dredge::Meters::default(),
         started_unix: (options.now_unix)(),
+        watchers: grpc::health::Watchers::default(),
         options,
         capacity,
     });

@@ -35,7 +35,7 @@ pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Resp
     }) {
         return next.run(request).await;
     }
-    let surface = Surface::of(request.uri().path(), request.headers());
+    let surface = Surface::of_request(&request);
     if app.service.is_draining() {
         let error = Error::new(ErrorKind::Unavailable, "the server is shutting down")
             .retry_after(DRAINING_RETRY_AFTER);

@@ -25,7 +25,7 @@ pub async fn authorize(State(app): State<App>, mut request: Request, next: Next)
         Some(Access::Action(action)) => Some(action),
         Some(Access::Key) | None => None,
     };
-    let surface = Surface::of(request.uri().path(), request.headers());
+    let surface = Surface::of_request(&request);
     let identity = match identify(&app, request.headers()).await {
         Ok(identity) => identity,
         Err(error) => return Failure::new(surface, error).into_response(),

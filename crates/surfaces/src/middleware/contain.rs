@@ -13,7 +13,7 @@ use crate::failure::{Failure, Surface};
 
 /// Runs the rest of the stack, catching panics.
 pub async fn contain(request: Request, next: Next) -> Response {
-    let surface = Surface::of(request.uri().path(), request.headers());
+    let surface = Surface::of_request(&request);
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {

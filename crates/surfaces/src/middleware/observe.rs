@@ -37,7 +37,7 @@ const CLIENT_CLOSED: u16 = 499;
 pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
     let method = method_label(request.method());
     let route = table::pattern(request.extensions().get::<MatchedPath>());
-    let surface = Surface::of(request.uri().path(), request.headers());
+    let surface = Surface::of_request(&request);
     let request_id = accepted_id(request.headers()).unwrap_or_else(identifiers::request_id);
     let span = tracing::info_span!(
         "request",

@@ -21,7 +21,7 @@ impl WireId {
 }
 
 /// The value of a UUID: 32 hexadecimal digits, with hyphens at their places or without any, in braces or after `urn:uuid:`.
-fn uuid(text: &str) -> Option<u128> {
+pub fn uuid(text: &str) -> Option<u128> {
     let text = text.strip_prefix("urn:uuid:").unwrap_or(text);
     let text = match text.strip_prefix('{') {
         Some(rest) => rest.strip_suffix('}')?,

@@ -17,6 +17,8 @@ mod vectors;
 pub use envelope::failure_body;
 pub use facts::{cluster, telemetry};
 pub use filter::filter;
+pub use ids::uuid;
+pub use queries::point_of_group;
 
 /// The version whose wire this is. Clients warn when it is more than a minor version from their own.
 pub const WIRE_VERSION: &str = "1.20.0";

@@ -58,7 +58,7 @@ pub async fn delete_index(
 }
 
 /// The kind of index that a schema means: a name, or an object whose `type` is one.
-fn kind(schema: &Value) -> Result<PayloadIndexKind, Error> {
+pub fn kind(schema: &Value) -> Result<PayloadIndexKind, Error> {
     const PLACE: &str = "field_schema";
     let name = match schema {
         Value::String(name) => name.as_str(),

@@ -4,6 +4,7 @@ mod aliases;
 mod convert;
 mod indexes;
 mod routes;
+mod settings;
 mod shown;
 mod types;
 
@@ -12,3 +13,4 @@ pub use indexes::{create_index, delete_index};
 pub use routes::{
     Given, Name, cluster, create, exists, info, list, name_of, parameters, remove, update,
 };
+pub use settings::{described, index_kind_of, schema_of, update_of};

@@ -9,5 +9,5 @@ mod targets;
 #[cfg(test)]
 mod tests;
 
-pub use replies::usage;
+pub use replies::{point_of_group, usage};
 pub use routes::{query, query_batch, query_groups, search_matrix_offsets, search_matrix_pairs};
