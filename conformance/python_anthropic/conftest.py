@@ -46,7 +46,9 @@ def ask(client):
     """A short greedy message to the shipped model; keyword arguments go to the SDK."""
 
     def run(content="Who is there?", **options):
-        options = {"model": NANO, "max_tokens": 12, "temperature": 0, **options}
+        # The SDK leaves these to `extra_body`; the protocol has them.
+        sampling = {name: options.pop(name) for name in ("temperature", "top_p", "top_k") if name in options}
+        options = {"model": NANO, "max_tokens": 12, "extra_body": {"temperature": 0, **sampling}, **options}
         options.setdefault("messages", [{"role": "user", "content": content}])
         return client.messages.create(**options)
 

@@ -6,7 +6,7 @@ import json
 import anthropic
 from conftest import CLOCK, KEY, NANO, URL, WEATHER
 
-ASK = {"model": NANO, "max_tokens": 12, "temperature": 0, "messages": [{"role": "user", "content": "Who is there?"}]}
+ASK = {"model": NANO, "max_tokens": 12, "extra_body": {"temperature": 0}, "messages": [{"role": "user", "content": "Who is there?"}]}
 
 
 def test_events_come_in_the_documented_order(client):
@@ -62,7 +62,8 @@ def test_the_helper_reads_tools(client):
 
 
 def test_raw_frames_name_their_events_and_ping(http):
-    reply = http("POST", "/v1/messages", {**ASK, "stream": True}, headers={"anthropic-version": "2023-06-01"})
+    body = {name: value for name, value in ASK.items() if name != "extra_body"}
+    reply = http("POST", "/v1/messages", {**body, "stream": True}, headers={"anthropic-version": "2023-06-01"})
     assert reply.headers["content-type"].startswith("text/event-stream")
     frames = reply.body.decode().strip().split("\n\n")
     names = [frame.split("\n")[0].removeprefix("event: ") for frame in frames]

@@ -23,7 +23,7 @@ pub use types::PageQuery;
 
 /// The header that every client of this protocol sends.
 pub const VERSION_HEADER: &str = "anthropic-version";
-/// The one version of the protocol that is spoken. Its predecessor framed streams in another way.
+/// The first version of the protocol that is spoken. Its predecessor framed streams in another way.
 const VERSION: &str = "2023-06-01";
 
 /// Whether `path` belongs to a part of the API that this server does not have.
