@@ -53,7 +53,7 @@ def test_tool_input_comes_in_pieces_of_json(client):
 
 
 def test_the_helper_reads_tools(client):
-    options = {**ASK, "max_tokens": 300, "tools": [WEATHER], "tool_choice": {"type": "any"}}
+    options = {**ASK, "max_tokens": 300, "tools": [WEATHER], "tool_choice": {"type": "any", "disable_parallel_tool_use": True}}
     with client.messages.stream(**options) as stream:
         final = stream.get_final_message()
     [call] = [block for block in final.content if block.type == "tool_use"]
