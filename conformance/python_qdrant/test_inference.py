@@ -101,7 +101,7 @@ def test_usage_says_what_was_read(texts, embedder, http):
 @pytest.mark.parametrize(
     ("query", "status", "words"),
     [
-        ({"text": "a", "model": "fornax-nano"}, 409, "another collection"),
+        ({"text": "a", "model": "fornax-nano"}, 400, "expected dim: 384"),
         ({"text": "a", "model": "no-such-model"}, 404, "no-such-model"),
         ({"text": "a", "model": "bm25"}, 400, "sparse"),
         ({"text": "a", "model": "minilm", "options": {"cuda": True}}, 400, "cuda"),

@@ -23,7 +23,6 @@ LEAVES = {
     "dense by name": {"query": [0.1, 0.2, -0.4, 0.8], "using": "side"},
     "sparse": {"query": WORDS, "using": "words"},
     "multi": {"query": [[0.1, 0.2, 0.3], [-0.5, 0.1, 0.9]], "using": "tokens"},
-    "one vector over multi": {"query": [0.1, 0.2, 0.3], "using": "tokens"},
     "id": {"query": 7},
     "nearest object": {"query": models.NearestQuery(nearest=7)},
     "recommend": {"query": models.RecommendQuery(recommend=models.RecommendInput(positive=[1, 2], negative=[3]))},

@@ -272,7 +272,7 @@ class Pair:
             "using": name or None,
             "query_filter": self.perhaps(self.filter),
             "limit": limit,
-            "with_payload": self.random.choice([True, False, ["kind", "place.lat"]]),
+            "with_payload": self.random.choice([True, False, ["kind", "price"]]),
             "with_vectors": self.random.choice([True, False, ["dot"]]),
         }
         if self.random.random() < 0.2:
