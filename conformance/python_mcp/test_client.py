@@ -10,7 +10,7 @@ from mcp_types import PromptReference, ResourceTemplateReference
 
 pytestmark = pytest.mark.anyio
 
-TOOLS = ["list_models", "describe_model", "generate", "embed"]
+TOOLS = ["list_models", "describe_model", "generate", "embed", "list_collections", "describe_collection", "search", "ask"]
 
 
 async def test_the_era_is_found(way):
