@@ -3,6 +3,7 @@
 mod answering;
 mod chat;
 mod failures;
+mod ingest;
 mod reranking;
 mod responses;
 mod results;
