@@ -120,19 +120,26 @@ fn of_point(found: QueriedPoint) -> Found {
 }
 
 fn stage(search: &TextSearch, model: Option<String>) -> Stage<Input> {
-    let nearest = |using: &str, model: String, limit: usize| Stage {
-        query: Some(Query::Nearest {
-            target: Input::Document(Document {
-                text: search.query.clone(),
-                model,
-                options: Payload::new(),
+    let nearest = |using: &str, model: String, limit: usize| {
+        let mut options = Payload::new();
+        // A long question is searched by what the model reads of it; words count all of it.
+        if model != WORDS {
+            options.insert("truncate".to_owned(), true.into());
+        }
+        Stage {
+            query: Some(Query::Nearest {
+                target: Input::Document(Document {
+                    text: search.query.clone(),
+                    model,
+                    options,
+                }),
+                mmr: None,
             }),
-            mmr: None,
-        }),
-        using: using.to_owned(),
-        filter: search.filter.clone(),
-        limit,
-        ..Stage::default()
+            using: using.to_owned(),
+            filter: search.filter.clone(),
+            limit,
+            ..Stage::default()
+        }
     };
     match (search.mode, model) {
         (SearchMode::Dense, Some(model)) => nearest("", model, search.limit),
