@@ -100,6 +100,8 @@ async fn every_route_and_every_method_of_it_denies_without_a_key() {
                 let error = &shape["error"];
                 let field = match path.as_str() {
                     "/mcp" => &error["data"]["kind"],
+                    "/v2/rerank" => &shape["message"],
+                    "/rerank" => error,
                     path if path.starts_with("/api/") => error,
                     path if path.starts_with("/v1/") => &error["type"],
                     path if of_qdrant(path) => &shape["status"]["error"],

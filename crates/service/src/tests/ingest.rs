@@ -61,7 +61,7 @@ async fn a_file_is_read_once_and_replaced_when_it_changes() {
         .await
         .expect("stored");
     assert_eq!((report.chunks, report.replaced, report.faults), (2, 0, 0));
-    assert_eq!(report.model, "vectors:latest");
+    assert_eq!(report.model, "vectors");
     let (again, _) = put(&service, &who, "a.md", TEXT, options())
         .await
         .expect("known");

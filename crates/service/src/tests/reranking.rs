@@ -23,7 +23,7 @@ async fn a_ranking_model_orders_documents() {
     let indices: Vec<usize> = ranked.ranking.iter().map(|place| place.index).collect();
     assert_eq!(indices, [1, 3, 2, 0]);
     assert_eq!(ranked.method, RerankMethod::CrossEncoder);
-    assert_eq!(ranked.model, "ranker:latest");
+    assert_eq!(ranked.model, "ranker");
     assert_eq!(ranked.prompt_tokens, 40);
     assert_eq!(ranked.ranking[0].score, 3.0);
     assert!(ranked.ranking[0].relevance > 0.95 && ranked.ranking[0].relevance < 0.96);
@@ -139,5 +139,5 @@ async fn bounds_and_rights_are_checked() {
 async fn the_only_reranking_model_is_the_default() {
     let bench = bench(Vec::new()).await;
     let name = bench.service.default_reranker(&user()).await.expect("name");
-    assert_eq!(name, "ranker:latest");
+    assert_eq!(name, "ranker");
 }

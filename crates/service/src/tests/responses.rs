@@ -100,7 +100,7 @@ async fn a_response_is_written_kept_read_and_deleted() {
     let response = shared.create(request).await.expect("response");
     assert_eq!(response.state, ResponseState::Completed);
     assert_eq!(output_text(&response), "Hello");
-    assert_eq!(response.model, "tiny:latest");
+    assert_eq!(response.model, "tiny");
     let usage = response.usage.expect("usage");
     assert_eq!((usage.input_tokens, usage.cached_tokens), (7, 3));
     assert_eq!((usage.output_tokens, usage.reasoning_tokens), (4, 0));

@@ -175,7 +175,7 @@ async fn models_and_keys_are_managed_by_those_who_may() {
         .into_iter()
         .map(|model| model.name)
         .collect();
-    assert_eq!(names, ["plain", "tiny", "vectors"]);
+    assert_eq!(names, ["plain", "ranker", "tiny", "vectors"]);
     let copied = bench
         .service
         .copy_model(&admin, "tiny", "org/tiny:v2")

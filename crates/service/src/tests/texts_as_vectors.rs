@@ -95,10 +95,7 @@ async fn texts_are_embedded_once_and_the_collection_remembers_by_what() {
         .expect("embedded");
     // Five tokens for each of two texts; four terms.
     let usage: Vec<_> = embedded.usage.models.into_iter().collect();
-    assert_eq!(
-        usage,
-        [("bm25".to_owned(), 4), ("vectors:latest".to_owned(), 10)]
-    );
+    assert_eq!(usage, [("bm25".to_owned(), 4), ("vectors".to_owned(), 10)]);
     let Operation::Upsert(points) = &embedded.value[0] else {
         panic!("an upsert stays one");
     };
@@ -118,7 +115,7 @@ async fn texts_are_embedded_once_and_the_collection_remembers_by_what() {
     assert_eq!(known.len(), 2);
     assert_eq!(
         (known[""].dimensions, known[""].model.as_str()),
-        (2, "vectors:latest")
+        (2, "vectors")
     );
     assert!(known[""].digest.starts_with("sha256:"));
     // The same text again, as a query, is known by its content.
@@ -129,10 +126,7 @@ async fn texts_are_embedded_once_and_the_collection_remembers_by_what() {
         .embed_queries(&who, "docs", queries)
         .await
         .expect("embedded");
-    assert_eq!(
-        (calls(), embedded.usage.models["vectors:latest"]),
-        (before, 5)
-    );
+    assert_eq!((calls(), embedded.usage.models["vectors"]), (before, 5));
     for query in embedded.value {
         let found = service
             .points_query(&who, "docs", query, With::nothing())

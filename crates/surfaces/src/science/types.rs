@@ -14,9 +14,11 @@ use service::science::{
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateBody {
+    /// Its name: up to 64 letters, digits, `.`, `_` and `-`.
     pub name: String,
     /// `{"type": "wave" | "ensemble" | …, …}`.
     pub config: ModelConfig,
+    /// What its starting point is drawn from; random, and told, when absent.
     pub seed: Option<u64>,
 }
 
@@ -63,9 +65,13 @@ pub struct ParametersReply {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InferBody {
+    /// Name of the model.
     pub model: String,
+    /// Columns by the names of its inputs; one that is left out is 0. Give this or `rows`.
     pub inputs: Option<BTreeMap<String, Vec<f64>>>,
+    /// Rows in the order of its inputs. Give this or `inputs`.
     pub rows: Option<Vec<Vec<f64>>>,
+    /// `single` (f32) or `double` (f64).
     #[serde(default)]
     pub precision: Precision,
 }
@@ -85,8 +91,11 @@ pub struct InferReply {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainBody {
+    /// Name of the model.
     pub model: String,
+    /// `glitchy-chirp`, `travelling-chirp`, or columns and targets.
     pub data: DataBody,
+    /// How to train.
     #[serde(default)]
     pub options: TrainingOptions,
 }
@@ -131,7 +140,7 @@ pub struct TrainingsReply {
 }
 
 /// Which spectrum.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SpectrumBody {
     Linear {
@@ -193,8 +202,10 @@ pub struct SpectrumReply {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StringParametersBody {
+    /// GeV; only echoed.
     #[serde(default = "one")]
     pub energy_scale: f64,
+    /// Above 0.
     #[serde(default = "tenth")]
     pub coupling_constant: f64,
 }
@@ -207,8 +218,10 @@ fn tenth() -> f64 {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompactificationBody {
+    /// Dimensions in all.
     #[serde(default = "ten")]
     pub dimensions: usize,
+    /// Radius of the circles, above 0.
     pub radius: f64,
 }
 
@@ -216,6 +229,7 @@ pub struct CompactificationBody {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LiftBody {
+    /// The text.
     pub insight_text: String,
     /// Also the unit vector of this length, by which texts compare.
     pub dimensions: Option<usize>,
@@ -235,13 +249,21 @@ pub struct LiftReply {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnifiedBody {
+    /// A text to lift.
     pub dredge_insight: Option<String>,
+    /// Coordinates for the coupling and for the wave model; 0.5 when absent.
     pub quasimoto_coords: Option<Vec<f64>>,
+    /// Modes of the string; 1, 2 and 3 when absent.
     pub string_modes: Option<Vec<i64>>,
+    /// When the wave model is evaluated; 0 when absent.
     pub time: Option<f64>,
+    /// A wave, ensemble or interference model to evaluate at the coordinates.
     pub wave_model: Option<String>,
+    /// A string theory network to evaluate on coordinates, modes and insight together.
     pub network: Option<String>,
+    /// First and last position of the requested field; 0 to 1 when absent.
     pub range: Option<(f64, f64)>,
+    /// Points of the requested field; 100 when absent.
     pub points: Option<usize>,
 }
 

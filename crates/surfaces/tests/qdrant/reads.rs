@@ -130,7 +130,7 @@ async fn a_deep_filter_is_refused_not_followed() {
         .await;
     let (status, words) = error(&reply);
     assert_eq!(status, 400);
-    assert!(words.contains("depth"), "{words}");
+    assert!(words.contains("Depth of the filter"), "{words}");
     let text = format!("{}{}", "{\"filter\":{\"must\":[".repeat(200), "1");
     let reply = client
         .harness

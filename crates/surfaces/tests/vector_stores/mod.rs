@@ -151,7 +151,7 @@ fn wrong_stores() -> Wrong {
         (json!({"file_ids": "file-a"}), "file_ids"),
         (
             json!({"chunking_strategy": {"type": "clever"}}),
-            "chunking_strategy",
+            "chunking_strategy.type",
         ),
     ]
 }

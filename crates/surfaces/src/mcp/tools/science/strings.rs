@@ -1,14 +1,64 @@
 //! The string computations.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use service::science::{Compactification, StringParameters};
 use service::{Action, Error, ErrorKind};
 
+use crate::body::read;
 use crate::mcp::declaration::{Call, Facts, Tool};
 use crate::science::convert;
 use crate::science::types::{
     CompactificationBody, LiftBody, LiftReply, SpectrumBody, SpectrumReply, StringParametersBody,
     UnifiedBody, UnifiedReply,
 };
+
+/// Which spectrum.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// Modes of a plain string: `modes`, `dimensions`, `length`.
+    Linear,
+    /// Levels of the open bosonic string: `levels`, `dimensions`.
+    OpenBosonic,
+    /// States of the closed string with one dimension on a circle: `radius`, `dimensions`, `slope`, `momentum`, `winding`, `level`.
+    ClosedOnCircle,
+}
+
+/// Arguments of `string_spectrum`. Each kind takes its own; all but `kind` and `radius` have defaults.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SpectrumArguments {
+    /// Which spectrum.
+    kind: Kind,
+    /// `linear`: how many modes; 10 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modes: Option<usize>,
+    /// Dimensions of space and time: 10 for `linear`, 26 for the others when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dimensions: Option<usize>,
+    /// `linear`: the string's length; 1 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<f64>,
+    /// `open_bosonic`: how many levels; 10 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    levels: Option<usize>,
+    /// `closed_on_circle`: radius of the circle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    radius: Option<f64>,
+    /// `closed_on_circle`: the slope; 1 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slope: Option<f64>,
+    /// `closed_on_circle`: most quanta of momentum; 2 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    momentum: Option<usize>,
+    /// `closed_on_circle`: most windings; 2 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    winding: Option<usize>,
+    /// `closed_on_circle`: highest oscillator level; 2 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<usize>,
+}
 
 /// What all of these are: computations that change nothing.
 fn facts(name: &'static str, title: &'static str, description: &'static str) -> Facts {
@@ -30,17 +80,24 @@ pub fn spectrum() -> Tool {
         "Energies or masses of a vibrating string: `linear` (modes of a plain string), `open_bosonic` (levels of the open \
          bosonic string), `closed_on_circle` (states of the closed string with one dimension on a circle).",
     );
-    Tool::new(facts, |call: Call, body: SpectrumBody| async move {
-        let request = convert::spectrum(body);
-        let (spectrum, cached) = call
-            .app
-            .service
-            .science_spectrum(&call.identity, request, call.fresh)
-            .await?;
-        let spectrum = serde_json::to_value(spectrum)
-            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-        Ok(SpectrumReply { spectrum, cached })
-    })
+    Tool::new(
+        facts,
+        |call: Call, arguments: SpectrumArguments| async move {
+            let given = serde_json::to_value(arguments).map_err(internal)?;
+            let request = convert::spectrum(read::<SpectrumBody>(&given)?);
+            let (spectrum, cached) = call
+                .app
+                .service
+                .science_spectrum(&call.identity, request, call.fresh)
+                .await?;
+            let spectrum = serde_json::to_value(spectrum).map_err(internal)?;
+            Ok(SpectrumReply { spectrum, cached })
+        },
+    )
+}
+
+fn internal(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Internal, error.to_string())
 }
 
 /// `string_parameters`
