@@ -40,8 +40,12 @@ def same(one, two) -> bool:
     return one == two
 
 
-def check_points(ours, theirs, limit=None):
-    """Scored points of two engines, best first. With a limit that was reached, ties at the end may differ."""
+def check_points(ours, theirs, limit=None, before=None):
+    """Scored points of two engines, best first.
+
+    With a limit that was reached, ties at the end may differ. `before` is the score of the last point that an offset left
+    out: ties with it may differ too.
+    """
     left = [point.score for point in ours]
     right = [point.score for point in theirs]
     assert len(left) == len(right), (left, right)
@@ -52,6 +56,7 @@ def check_points(ours, theirs, limit=None):
         while end < len(right) and close(right[end - 1], right[end]):
             end += 1
         cut = limit is not None and end == len(right) and len(right) >= limit
+        cut = cut or (before is not None and start == 0 and close(before, right[0]))
         if not cut or end - start == 1:
             one = {str(point.id) for point in ours[start:end]}
             two = {str(point.id) for point in theirs[start:end]}

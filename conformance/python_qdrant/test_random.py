@@ -34,12 +34,15 @@ class Pair:
         self.counts = collections.Counter()
         self.failed = 0
 
-    def both(self, method, *arguments, **options):
+    def its_own(self, method, *arguments, **options):
         try:
-            theirs = getattr(self.theirs, method)(NAME, *arguments, **options)
+            return getattr(self.theirs, method)(NAME, *arguments, **options)
         except numpy._core._exceptions.UFuncTypeError as error:
             # Pairs compared over no point at all break its arithmetic.
             raise OracleFailed(method) from error
+
+    def both(self, method, *arguments, **options):
+        theirs = self.its_own(method, *arguments, **options)
         return getattr(self.ours, method)(NAME, *arguments, **options), theirs
 
     # What operations are made of.
@@ -143,7 +146,7 @@ class Pair:
         return make() if self.random.random() < 0.5 else None
 
     def stored(self, count):
-        """Ids of stored points: its engine fails for others, where servers pass over them."""
+        """Ids of stored points. Of others its engine says that they are not there, as Qdrant's server does; ours passes over them."""
         records, _ = self.theirs.scroll(NAME, limit=len(IDS))
         ids = [record.id for record in records]
         return self.random.sample(ids, min(count, len(ids)))
@@ -275,10 +278,14 @@ class Pair:
             "with_payload": self.random.choice([True, False, ["kind", "price"]]),
             "with_vectors": self.random.choice([True, False, ["dot"]]),
         }
+        before = None
         if self.random.random() < 0.2:
-            options["offset"] = self.random.randint(1, 4)
+            offset = self.random.randint(1, 4)
+            left_out = self.its_own("query_points", **{**options, "limit": offset}).points
+            before = left_out[-1].score if left_out else None
+            options["offset"] = offset
         ours, theirs = self.both("query_points", search_params=models.SearchParams(exact=True), **options)
-        check_points(ours.points, theirs.points, limit)
+        check_points(ours.points, theirs.points, limit, before)
 
     def query_threshold(self):
         name = self.random.choice(["", "euclid", "city", "dot"])
@@ -300,11 +307,20 @@ class Pair:
         for one, two in zip(ours, theirs, strict=True):
             check_points(one.points, two.points, 5)
 
+    def inner_filter(self):
+        """A filter for a prefetch.
+
+        Its engine, as Qdrant's server, joins the filters around a prefetch clause by clause: either one's `should` is then
+        enough, and the larger `min_count` holds for both. Ours wants every filter met. A filter within a `must` is joined
+        to the same meaning by both.
+        """
+        return models.Filter(must=[self.filter()])
+
     def prefetches(self, depth=0):
         made = []
         for name in self.random.sample([*SIZES, "words"], 2):
             inner = {"prefetch": self.prefetches(depth + 1)} if depth == 0 and self.random.random() < 0.2 else {}
-            made.append(models.Prefetch(query=self.vector(name), using=name or None, filter=self.perhaps(self.filter), limit=len(IDS), **inner))
+            made.append(models.Prefetch(query=self.vector(name), using=name or None, filter=self.perhaps(self.inner_filter), limit=len(IDS), **inner))
         return made
 
     def fusion(self):

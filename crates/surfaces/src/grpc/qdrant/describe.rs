@@ -65,7 +65,7 @@ fn config(shown: &Json) -> wire::CollectionConfig {
         wal_config: Some(wire::WalConfigDiff {
             wal_capacity_mb: shown["wal_config"]["wal_capacity_mb"].as_u64(),
             wal_segments_ahead: shown["wal_config"]["wal_segments_ahead"].as_u64(),
-            ..wire::WalConfigDiff::default()
+            wal_retain_closed: shown["wal_config"]["wal_retain_closed"].as_u64(),
         }),
         quantization_config: quantization(&shown["quantization_config"]),
         strict_mode_config: None,

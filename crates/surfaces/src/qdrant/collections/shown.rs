@@ -76,7 +76,7 @@ fn config(schema: &CollectionSchema) -> Value {
             "flush_interval_sec": 5,
             "max_optimization_threads": null,
         },
-        "wal_config": {"wal_capacity_mb": 128, "wal_segments_ahead": 0},
+        "wal_config": {"wal_capacity_mb": 128, "wal_segments_ahead": 0, "wal_retain_closed": 1},
         "quantization_config": quantization(quantized),
     });
     if let Some(metadata) = schema.annotations.get(METADATA) {
