@@ -78,6 +78,18 @@ impl Service {
 
 impl Used {
     fn matrix(&self, request: &MatrixRequest) -> Result<Matrix, VectorsError> {
+        // No point has such a vector: without this the answer would be an empty matrix.
+        if !self
+            .collection
+            .schema()
+            .vectors
+            .contains_key(&request.using)
+        {
+            return Err(VectorsError::Missing {
+                what: "vector",
+                name: request.using.clone(),
+            });
+        }
         let mut filter = request.filter.clone();
         filter
             .must

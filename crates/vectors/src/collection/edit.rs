@@ -8,6 +8,7 @@ use crate::point::Payload;
 
 /// Sets the keys of `patch` in the objects at `at`, or in the payload itself. What is missing on the way is made;
 /// what is in the way and no object is replaced by one. Elements of an array are only reached when they are there.
+/// A key whose value in `patch` is null is taken away.
 pub(crate) fn set(payload: &mut Payload, at: Option<&FieldPath>, patch: &Payload) {
     let Some(path) = at else {
         merge(payload, patch);
@@ -21,7 +22,14 @@ pub(crate) fn set(payload: &mut Payload, at: Option<&FieldPath>, patch: &Payload
 
 fn merge(into: &mut Payload, patch: &Payload) {
     for (key, value) in patch {
-        into.insert(key.clone(), value.clone());
+        match value {
+            Value::Null => {
+                into.remove(key);
+            }
+            value => {
+                into.insert(key.clone(), value.clone());
+            }
+        }
     }
 }
 
@@ -226,6 +234,25 @@ mod tests {
             let mut payload = object(before.clone());
             let at = at.map(path);
             set(&mut payload, at.as_ref(), &object(json!({"x": 2})));
+            assert_eq!(Value::Object(payload), after, "{before} at {at:?}");
+        }
+    }
+
+    #[test]
+    fn a_null_takes_its_key_away() {
+        for (before, at, after) in [
+            (json!({"x": 1, "y": 2}), None, json!({"y": 2, "z": [null]})),
+            (
+                json!({"a": {"x": 1}}),
+                Some("a"),
+                json!({"a": {"z": [null]}}),
+            ),
+            (json!({}), Some("a"), json!({"a": {"z": [null]}})),
+        ] {
+            let mut payload = object(before.clone());
+            let at = at.map(path);
+            let patch = object(json!({"x": null, "z": [null]}));
+            set(&mut payload, at.as_ref(), &patch);
             assert_eq!(Value::Object(payload), after, "{before} at {at:?}");
         }
     }

@@ -82,7 +82,7 @@ pub enum Operation<V = Vector> {
     SetPayload {
         /// Whose.
         selection: Selection,
-        /// The keys and their values.
+        /// The keys and their values; a null takes its key away.
         payload: Payload,
         /// Where in the payload the keys are set: a path like `a.b[0].c` or `a.b[]`; `None` is the top.
         at: Option<FieldPath>,
