@@ -312,16 +312,18 @@ def test_a_message_of_too_many_parts_is_refused(remote, name, channel, metadata)
 
 
 def test_a_deadline_ends_a_call(remote, name, points, metadata):
-    remote.create_collection(name, vectors_config=models.VectorParams(size=2, distance=models.Distance.DOT))
+    size = 256
+    remote.create_collection(name, vectors_config=models.VectorParams(size=size, distance=models.Distance.DOT))
+    remote.upsert(name, points=[models.PointStruct(id=number, vector=[number / 1000] * size) for number in range(1000)], wait=True)
+    # A thousand searches: many times the deadline, so that the answer is never there first.
+    slow = wire.SearchMatrixPoints(collection_name=name, sample=1000, limit=1)
     began = time.monotonic()
-    refused(lambda: points.Count(wire.CountPoints(collection_name=name), metadata=metadata, timeout=0.000001), grpc.StatusCode.DEADLINE_EXCEEDED)
+    refused(lambda: points.SearchMatrixPairs(slow, metadata=metadata, timeout=0.005), grpc.StatusCode.DEADLINE_EXCEEDED)
     assert time.monotonic() - began < 5
     # The server's own words, from a deadline that the client does not watch.
-    late = (*metadata, ("grpc-timeout", "1n"))
-    try:
-        points.Count(wire.CountPoints(collection_name=name), metadata=late)
-    except grpc.RpcError as error:
-        assert error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL)
+    late = (*metadata, ("grpc-timeout", "1m"))
+    refused(lambda: points.SearchMatrixPairs(slow, metadata=late), grpc.StatusCode.DEADLINE_EXCEEDED, "before its deadline")
+    assert len(points.SearchMatrixPairs(slow, metadata=metadata).result.pairs) == 1000
     refused(lambda: points.Count(wire.CountPoints(collection_name=name, timeout=0), metadata=metadata), grpc.StatusCode.INVALID_ARGUMENT, "timeout")
 
 
