@@ -185,7 +185,7 @@ test('a prompt that does not fit says so', async () => {
 })
 
 test('an API that is not built is 501', async () => {
-  await assert.rejects(client.responses.create({ model: NANO, input: 'x' }), (error) => error.status === 501)
+  await assert.rejects(client.images.generate({ model: NANO, prompt: 'x' }), (error) => error.status === 501)
 })
 
 test('a request has an id', async () => {

@@ -92,7 +92,7 @@ def test_a_wrong_method(http):
 
 def test_parts_of_the_api_that_are_not_built(client, http):
     with pytest.raises(openai.InternalServerError) as caught:
-        client.responses.create(model=NANO, input="x")
+        client.images.generate(model=NANO, prompt="x")
     assert caught.value.status_code == 501 and caught.value.code == "not_supported"
     assert shape(http("POST", "/v1/images/generations", {}))["code"] == "not_supported"
 

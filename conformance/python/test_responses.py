@@ -24,10 +24,10 @@ ADD = {
 }
 
 
-def ask(client, text="Speak of love.", **settings):
+def ask(client, said="Speak of love.", **settings):
     settings.setdefault("max_output_tokens", 24)
     settings.setdefault("temperature", 0)
-    return client.responses.create(model=NANO, input=text, **settings)
+    return client.responses.create(model=NANO, input=said, **settings)
 
 
 def wait(client, response):
@@ -100,7 +100,7 @@ def test_logprobs_when_asked(client):
 def test_json_schema(client):
     schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": False}
     text = {"format": {"type": "json_schema", "name": "number", "schema": schema, "strict": True}}
-    response = ask(client, text=text, max_output_tokens=64)
+    response = ask(client, text=text, max_output_tokens=600, temperature=1, extra_body={"seed": 3})
     assert json.loads(response.output_text)["n"] in (1, 2)
     assert response.text.format.type == "json_schema" and response.text.format.name == "number"
 
@@ -151,7 +151,7 @@ def test_items_and_parts_open_and_close_in_order(client):
 def test_the_stream_helper_puts_it_together(client):
     schema = {"type": "object", "properties": {"word": {"enum": ["love", "war"]}}, "required": ["word"], "additionalProperties": False}
     text = {"format": {"type": "json_schema", "name": "word", "schema": schema, "strict": True}}
-    with client.responses.stream(model=NANO, input="Speak.", max_output_tokens=100, temperature=0, text=text) as stream:
+    with client.responses.stream(model=NANO, input="Speak.", max_output_tokens=600, temperature=1, text=text, extra_body={"seed": 3}) as stream:
         snapshots = [event.snapshot for event in stream if event.type == "response.output_text.delta"]
         final = stream.get_final_response()
     assert snapshots and snapshots[-1] == final.output_text
@@ -176,7 +176,7 @@ def call_of(response):
 
 
 def test_a_required_function_is_called_with_valid_arguments(client):
-    response = ask(client, "What is 1+1?", tools=[ADD], tool_choice="required", parallel_tool_calls=False, max_output_tokens=100)
+    response = ask(client, "What is 1+1?", tools=[ADD], tool_choice="required", parallel_tool_calls=False, max_output_tokens=300, temperature=1, extra_body={"seed": 5})
     call = call_of(response)
     assert call.name == "add" and call.call_id.startswith("call_")
     assert set(json.loads(call.arguments)) == {"a", "b"}
@@ -185,26 +185,26 @@ def test_a_required_function_is_called_with_valid_arguments(client):
 
 def test_a_named_function_is_called(client):
     other = dict(ADD, name="other")
-    response = ask(client, tools=[other, ADD], tool_choice={"type": "function", "name": "add"}, max_output_tokens=100)
+    response = ask(client, tools=[other, ADD], tool_choice={"type": "function", "name": "add"}, max_output_tokens=300, temperature=1, extra_body={"seed": 5})
     assert call_of(response).name == "add"
 
 
 def test_allowed_tools_bound_the_choice(client):
     choice = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "add"}]}
     other = dict(ADD, name="other")
-    response = ask(client, tools=[other, ADD], tool_choice=choice, parallel_tool_calls=False, max_output_tokens=100)
+    response = ask(client, tools=[other, ADD], tool_choice=choice, parallel_tool_calls=False, max_output_tokens=300, temperature=1, extra_body={"seed": 5})
     assert call_of(response).name == "add"
 
 
 def test_the_output_of_a_function_is_answered(client):
-    first = ask(client, tools=[ADD], tool_choice="required", parallel_tool_calls=False, max_output_tokens=100)
+    first = ask(client, tools=[ADD], tool_choice="required", parallel_tool_calls=False, max_output_tokens=300, temperature=1, extra_body={"seed": 5})
     output = {"type": "function_call_output", "call_id": call_of(first).call_id, "output": "2"}
     second = ask(client, [output], previous_response_id=first.id)
     assert second.output_text is not None and second.previous_response_id == first.id
 
 
 def test_a_function_call_streams_its_arguments(client):
-    events = list(ask(client, tools=[ADD], tool_choice="required", parallel_tool_calls=False, stream=True, max_output_tokens=100))
+    events = list(ask(client, tools=[ADD], tool_choice="required", parallel_tool_calls=False, stream=True, max_output_tokens=300, temperature=1, extra_body={"seed": 5}))
     fragments = "".join(event.delta for event in events if event.type == "response.function_call_arguments.delta")
     done = [event for event in events if event.type == "response.function_call_arguments.done"]
     assert done[0].arguments == fragments and json.loads(fragments)
@@ -381,7 +381,7 @@ def test_open_responses_system_prompt(client):
 
 
 def test_open_responses_tools(client):
-    response = ask(client, "What is 2+3?", tools=[ADD], tool_choice="required", parallel_tool_calls=False, max_output_tokens=100)
+    response = ask(client, "What is 2+3?", tools=[ADD], tool_choice="required", parallel_tool_calls=False, max_output_tokens=300, temperature=1, extra_body={"seed": 5})
     assert call_of(response).status == "completed"
 
 

@@ -91,7 +91,6 @@ pub(crate) fn request(
                 .iter()
                 .map(|(id, bias)| (*id, *bias))
                 .collect(),
-            ..Sampling::default()
         }),
         logprobs: options.logprobs,
         deadline_ms: options.deadline.map_or(0, |deadline| {

@@ -141,9 +141,10 @@ fn request(search: &StoreSearch, filter: Filter, model: &str) -> QueryRequest<In
             prefetch: queries
                 .iter()
                 .flat_map(|text| {
-                    let words = matches!(ranking, Ranking::Hybrid { .. });
-                    std::iter::once(list(text, model, ""))
-                        .chain(words.then(|| list(text, WORDS, WORDS)))
+                    lists(ranking).into_iter().map(|(way, _)| match way {
+                        Way::Meaning => list(text, model, ""),
+                        Way::Words => list(text, WORDS, WORDS),
+                    })
                 })
                 .collect(),
             query: Some(Query::Fusion(Fusion::ReciprocalRank {
@@ -158,15 +159,31 @@ fn request(search: &StoreSearch, filter: Filter, model: &str) -> QueryRequest<In
     QueryRequest { stage, offset: 0 }
 }
 
+/// How one list is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Meaning,
+    Words,
+}
+
+/// The lists of one query and their weights. One without weight is left out: its results would come last, and come.
+fn lists(ranking: Ranking) -> Vec<(Way, f32)> {
+    let both = match ranking {
+        Ranking::Meaning => vec![(Way::Meaning, 1.0)],
+        Ranking::Hybrid { meaning, words } => vec![(Way::Meaning, meaning), (Way::Words, words)],
+    };
+    both.into_iter()
+        .filter(|(_, weight)| *weight > 0.0)
+        .collect()
+}
+
 /// One weight per list, in their order.
 fn weights(search: &StoreSearch) -> Vec<f32> {
+    let of_query = lists(search.ranking);
     search
         .queries
         .iter()
-        .flat_map(|_| match search.ranking {
-            Ranking::Meaning => vec![1.0],
-            Ranking::Hybrid { meaning, words } => vec![meaning, words],
-        })
+        .flat_map(|_| of_query.iter().map(|(_, weight)| *weight))
         .collect()
 }
 
@@ -175,10 +192,9 @@ fn best_score(search: &StoreSearch) -> Option<f32> {
     if search.ranking == Ranking::Meaning && search.queries.len() == 1 {
         return None;
     }
-    // The formula of the fusion for rank 1; a list of weight 0 adds nothing.
+    // The formula of the fusion for rank 1.
     let best = weights(search)
         .into_iter()
-        .filter(|weight| *weight > 0.0)
         .map(|weight| 1.0 / (RECIPROCAL_RANK_CONSTANT + 1.0 / weight))
         .sum::<f32>();
     Some(best)
@@ -254,6 +270,14 @@ mod tests {
             (Ranking::default(), 4, 8),
             (Ranking::Meaning, 3, 3),
             (Ranking::Meaning, 1, 0),
+            (
+                Ranking::Hybrid {
+                    meaning: 0.0,
+                    words: 1.0,
+                },
+                2,
+                2,
+            ),
         ] {
             let search = search(ranking, queries);
             let made = request(&search, Filter::default(), "m");

@@ -111,7 +111,7 @@ impl Content {
                     },
                     out,
                 );
-                self.delta(BlockDelta::TextDelta { text }, out);
+                self.delta(BlockDelta::Text { text }, out);
             }
             GenerationEvent::Reasoning { text, .. } => {
                 let block = || Block::Thinking {
@@ -119,7 +119,7 @@ impl Content {
                     signature: "",
                 };
                 self.begin(Open::Thinking, block, out);
-                self.delta(BlockDelta::ThinkingDelta { thinking: text }, out);
+                self.delta(BlockDelta::Thinking { thinking: text }, out);
             }
             GenerationEvent::ToolCallStarted {
                 index, id, name, ..
@@ -132,7 +132,7 @@ impl Content {
                 self.begin(Open::Call(index), block, out);
             }
             GenerationEvent::ToolCallArguments { fragment, .. } => {
-                let delta = BlockDelta::InputJsonDelta {
+                let delta = BlockDelta::InputJson {
                     partial_json: fragment,
                 };
                 self.delta(delta, out);
@@ -274,14 +274,13 @@ impl MessageAnswer {
 
     fn add(&mut self, delta: BlockDelta) {
         match (self.blocks.last_mut(), delta) {
-            (Some(Block::Text { text }), BlockDelta::TextDelta { text: more }) => {
+            (Some(Block::Text { text }), BlockDelta::Text { text: more }) => {
                 text.push_str(&more);
             }
-            (
-                Some(Block::Thinking { thinking, .. }),
-                BlockDelta::ThinkingDelta { thinking: more },
-            ) => thinking.push_str(&more),
-            (Some(Block::ToolUse { .. }), BlockDelta::InputJsonDelta { partial_json }) => {
+            (Some(Block::Thinking { thinking, .. }), BlockDelta::Thinking { thinking: more }) => {
+                thinking.push_str(&more)
+            }
+            (Some(Block::ToolUse { .. }), BlockDelta::InputJson { partial_json }) => {
                 self.arguments.push_str(&partial_json);
             }
             _ => {}

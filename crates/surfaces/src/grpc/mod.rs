@@ -105,12 +105,15 @@ where
     let Some(timeout) = timeout else {
         return working.await;
     };
-    tokio::time::timeout_at(arrived + timeout, working)
-        .await
-        .unwrap_or_else(|_elapsed| {
+    let end = arrived + timeout;
+    match tokio::time::timeout_at(end, working).await {
+        // A result after the deadline is nobody's: its caller has stopped waiting.
+        Ok(done) if Instant::now() < end => done,
+        Ok(_) | Err(_) => {
             let message = "the call did not end before its deadline";
             Err(failed(Error::new(ErrorKind::DeadlineExceeded, message)))
-        })
+        }
+    }
 }
 
 /// Refuses what cannot be a call: the status of an answer travels in trailers, which HTTP/1.1 clients do not read.

@@ -1,7 +1,7 @@
 //! The generated messages of `proto/`.
 #![expect(
-    clippy::allow_attributes,
     clippy::doc_markdown,
+    clippy::enum_variant_names,
     clippy::large_enum_variant,
     reason = "generated code"
 )]

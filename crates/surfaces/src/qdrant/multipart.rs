@@ -26,7 +26,7 @@ pub fn file(body: Pieces, boundary: &str) -> Pieces {
                 match form.next_field().await {
                     Ok(Some(field)) => {
                         if field.name() == Some(FIELD) || field.file_name().is_some() {
-                            break (field, form);
+                            break (Box::new(field), form);
                         }
                     }
                     Ok(None) => {
@@ -50,7 +50,7 @@ pub fn file(body: Pieces, boundary: &str) -> Pieces {
 enum State {
     Searching(Multipart<'static>),
     /// The form is kept: its end would end the field.
-    Within(multer::Field<'static>, Multipart<'static>),
+    Within(Box<multer::Field<'static>>, Multipart<'static>),
     Done,
 }
 

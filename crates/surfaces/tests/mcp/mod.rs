@@ -107,27 +107,43 @@ async fn the_key_decides_which_tools_are_there() {
         ["list_models", "describe_model", "generate", "embed"]
     );
     assert!(!all.iter().any(|name| name.starts_with("test_")), "{all:?}");
-    // Who may generate may compute science models too, but not make or train them, and sees no collection.
-    let inferring: Vec<_> = all
-        .iter()
-        .filter(|name| {
-            ![
-                "list_collections",
-                "describe_collection",
-                "search",
-                "ask",
-                "create_science_model",
-                "delete_science_model",
-                "train_science_model",
-            ]
-            .contains(&name.as_str())
-        })
-        .cloned()
-        .collect();
+    let of = |wanted: &[&str]| -> Vec<String> {
+        let wanted = all.iter().filter(|name| wanted.contains(&name.as_str()));
+        wanted.cloned().collect()
+    };
+    // Science models are computed with by whoever may generate, and managed by whoever manages models.
+    let inferring = of(&[
+        "list_models",
+        "describe_model",
+        "generate",
+        "embed",
+        "list_science_models",
+        "describe_science_model",
+        "science_model_parameters",
+        "infer_science_model",
+        "benchmark_science_model",
+        "string_spectrum",
+        "string_parameters",
+        "compactify",
+        "lift_insight",
+        "unified_inference",
+        "science_devices",
+    ]);
+    let managing = of(&[
+        "list_models",
+        "describe_model",
+        "list_science_models",
+        "describe_science_model",
+        "create_science_model",
+        "delete_science_model",
+        "science_model_parameters",
+        "train_science_model",
+        "science_devices",
+    ]);
     let mut key = String::new();
     for (scope, expected) in [
         (Scope::Inference, &inferring[..]),
-        (Scope::Models, &all[..2]),
+        (Scope::Models, &managing[..]),
         (Scope::Metrics, &[]),
     ] {
         key = harness.key(scope).await;

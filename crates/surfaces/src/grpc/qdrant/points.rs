@@ -487,9 +487,10 @@ fn points(points: Vec<wire::PointStruct>) -> Result<Vec<Point<Input>>, Error> {
     points.into_iter().enumerate().map(point).collect()
 }
 
-fn point_vectors(
-    points: Vec<wire::PointVectors>,
-) -> Result<Vec<(PointId, BTreeMap<String, Input>)>, Error> {
+/// A point and its vectors by name.
+type NamedVectors = (PointId, BTreeMap<String, Input>);
+
+fn point_vectors(points: Vec<wire::PointVectors>) -> Result<Vec<NamedVectors>, Error> {
     let point = |(number, point): (usize, wire::PointVectors)| {
         let read = || Ok::<_, Error>((id(point.id)?, named(point.vectors)?));
         read().map_err(|error| in_point(error, number))

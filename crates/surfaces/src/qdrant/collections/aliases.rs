@@ -48,15 +48,15 @@ pub async fn change_aliases(
 
 fn change(action: AliasAction) -> AliasChange {
     match action {
-        AliasAction::CreateAlias {
+        AliasAction::Create {
             collection_name,
             alias_name,
         } => AliasChange::Create {
             alias: alias_name,
             collection: collection_name,
         },
-        AliasAction::DeleteAlias { alias_name } => AliasChange::Delete { alias: alias_name },
-        AliasAction::RenameAlias {
+        AliasAction::Delete { alias_name } => AliasChange::Delete { alias: alias_name },
+        AliasAction::Rename {
             old_alias_name,
             new_alias_name,
         } => AliasChange::Rename {

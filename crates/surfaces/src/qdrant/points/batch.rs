@@ -64,11 +64,14 @@ pub async fn batch(
     .await
 }
 
+/// Operations with one precondition.
+type Group = (Precondition, Vec<Operation<Input>>);
+
 /// The operations in their order, those that follow each other with one precondition together. All are read before the
 /// first is done.
-fn groups(body: BatchBody) -> Result<Vec<(Precondition, Vec<Operation<Input>>)>, Error> {
+fn groups(body: BatchBody) -> Result<Vec<Group>, Error> {
     let mut values = ValueCount::default();
-    let mut groups: Vec<(Precondition, Vec<Operation<Input>>)> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     for (index, operation) in body.operations.into_iter().enumerate() {
         let (operation, precondition) = one(operation, &mut values).map_err(|error| {
             let field = match &error.field {

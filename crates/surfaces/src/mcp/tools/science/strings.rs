@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use service::science::{Compactification, StringParameters};
 use service::{Action, Error, ErrorKind};
 
 use crate::body::read;
@@ -113,7 +112,7 @@ pub fn parameters() -> Tool {
             body.energy_scale,
             body.coupling_constant,
         );
-        Ok::<StringParameters, Error>(found.await?)
+        found.await
     })
 }
 
@@ -129,7 +128,7 @@ pub fn compactify() -> Tool {
             call.app
                 .service
                 .science_compactification(&call.identity, body.dimensions, body.radius);
-        Ok::<Compactification, Error>(found.await?)
+        found.await
     })
 }
 
