@@ -22,7 +22,6 @@ mod protocol {
         clippy::enum_variant_names,
         clippy::doc_markdown,
         clippy::large_enum_variant,
-        clippy::allow_attributes,
         reason = "generated"
     )]
     #![allow(

@@ -6,7 +6,6 @@ mod protocol {
         clippy::doc_markdown,
         clippy::enum_variant_names,
         clippy::large_enum_variant,
-        clippy::allow_attributes,
         reason = "generated"
     )]
     #![allow(
