@@ -77,7 +77,7 @@ impl Service {
             .min(context / 4);
         let mut used = answer;
         // The rules are part of this, because they stand in the first message.
-        for message in prompt::with_passages(&chat.messages, &[], b"") {
+        for message in prompt::without_passages(&chat.messages) {
             used += MESSAGE_FRAME_TOKENS + count(lease, &message.content).await?;
         }
         for tool in &chat.tools {

@@ -66,18 +66,13 @@ pub(super) fn quotation(number: usize, passage: &Passage, mark: &str) -> String 
     )
 }
 
-/// The conversation with the passages in it.
-pub(super) fn with_passages(
-    messages: &[Message],
-    passages: &[Passage],
-    secret: &[u8],
-) -> Vec<Message> {
+/// The conversation as it stands around passages, without them: what they have to leave room for.
+pub(super) fn without_passages(messages: &[Message]) -> Vec<Message> {
+    with_rules(messages, RULES)
+}
+
+fn with_rules(messages: &[Message], rules: &str) -> Vec<Message> {
     let mut messages = messages.to_vec();
-    let rules = if passages.is_empty() {
-        NOTHING_FOUND
-    } else {
-        RULES
-    };
     match messages.first_mut() {
         Some(first) if matches!(first.role, Role::System | Role::Developer) => {
             first.content = format!("{}\n\n{rules}", first.content);
@@ -94,6 +89,21 @@ pub(super) fn with_passages(
             },
         ),
     }
+    messages
+}
+
+/// The conversation with the passages in it.
+pub(super) fn with_passages(
+    messages: &[Message],
+    passages: &[Passage],
+    secret: &[u8],
+) -> Vec<Message> {
+    let rules = if passages.is_empty() {
+        NOTHING_FOUND
+    } else {
+        RULES
+    };
+    let mut messages = with_rules(messages, rules);
     let question = messages
         .iter_mut()
         .rev()

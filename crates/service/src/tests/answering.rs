@@ -199,7 +199,7 @@ async fn an_answer_has_the_citations_that_the_model_wrote_and_no_others() {
 async fn what_does_not_fit_is_not_shown_and_not_listed() {
     let bench = library(vec![answer(&["No."])]).await;
     // Rules, question and frames take some 470 bytes; a quarter is kept for the answer.
-    bench.runtime.widen(690);
+    bench.runtime.widen(860);
     let answer = bench
         .service
         .answer(&writer(), question("acknowledged writes on disk"))

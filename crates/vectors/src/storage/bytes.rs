@@ -46,6 +46,8 @@ enum Source {
 #[derive(Debug)]
 struct Origin {
     path: PathBuf,
+    /// Where the file begins in the source: behind what aligns a buffer, at the start of a map.
+    file_start: usize,
     /// `None` for a whole file.
     section: Option<SectionId>,
 }
@@ -78,6 +80,7 @@ impl Bytes {
             length,
             origin: Arc::new(Origin {
                 path: path.to_owned(),
+                file_start: start,
                 section: None,
             }),
             checks: None,
@@ -92,6 +95,7 @@ impl Bytes {
             source: Source::Mapped(Arc::new(map)),
             origin: Arc::new(Origin {
                 path: path.to_owned(),
+                file_start: 0,
                 section: None,
             }),
             checks: None,
@@ -237,6 +241,7 @@ impl Bytes {
         let mut part = self.slice(range)?;
         part.origin = Arc::new(Origin {
             path: self.origin.path.clone(),
+            file_start: self.origin.file_start,
             section: Some(section),
         });
         part.checks = checksums.map(|checksums| {

@@ -80,9 +80,25 @@ impl PositionedBytes {
             {
                 self.compare(checks, places, length)?;
             }
-            self.file.read_pieces(places, length, buffer)?;
+            self.read_file(places, length, buffer)?;
         }
         Ok(())
+    }
+
+    /// Reads pieces whose places are counted in the source, which begins no later than its file.
+    fn read_file(
+        &self,
+        places: &[u64],
+        length: usize,
+        buffer: &mut [u8],
+    ) -> Result<(), VectorsError> {
+        let before = self.bytes.origin.file_start as u64;
+        let mut offsets = [0u64; 64];
+        for (offset, place) in offsets.iter_mut().zip(places) {
+            *offset = place - before;
+        }
+        self.file
+            .read_pieces(&offsets[..places.len()], length, buffer)
     }
 
     /// Compares the blocks that the pieces touch and that were not compared yet.
@@ -125,13 +141,11 @@ impl PositionedBytes {
                     continue;
                 }
                 let part = &mut buffer[..range.len()];
-                self.file
-                    .read_pieces(&[range.start as u64], range.len(), part)?;
+                self.read_file(&[range.start as u64], range.len(), part)?;
                 self.compare_one(checks, block, part)?;
             }
             let buffer = &mut buffer[..count * BLOCK_BYTES];
-            self.file
-                .read_pieces(&whole[..count], BLOCK_BYTES, buffer)?;
+            self.read_file(&whole[..count], BLOCK_BYTES, buffer)?;
             for (&start, contents) in whole.iter().zip(buffer.chunks_exact(BLOCK_BYTES)) {
                 let block = (start as usize - checks.base) / BLOCK_BYTES;
                 self.compare_one(checks, block, contents)?;
