@@ -120,9 +120,10 @@ mod tests {
         assert!(machine.available_bytes <= machine.total_bytes);
         let before = own().expect("status");
         assert!(of_process(std::process::id()).is_some());
-        let block = vec![1u8; 64 << 20];
+        // Far more than tests beside this one give back meanwhile.
+        let block = vec![1u8; 256 << 20];
         let after = own().expect("status");
-        assert!(after.anonymous_bytes >= before.anonymous_bytes + (48 << 20));
+        assert!(after.anonymous_bytes >= before.anonymous_bytes + (128 << 20));
         assert!(after.resident_bytes >= after.anonymous_bytes);
         assert_eq!(block[1 << 20], 1);
         assert_eq!(of_process(u32::MAX), None);
